@@ -1,0 +1,1 @@
+//! Privacy accounting for differentially private training: events, a ledger, Rényi accountants, calibration.

@@ -1,0 +1,42 @@
+//! What a client does with the parameters it is sent.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+/// Local training by stochastic gradient descent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LocalSgd {
+    /// Step size, `≥ 0`.
+    pub learning_rate: f64,
+    /// Momentum of the local optimiser in `[0, 1)`, from rest in every round; 0: none.
+    pub momentum: f64,
+    /// Examples a batch; the last partial batch is kept and averaged over its own size.
+    pub batch_size: NonZeroUsize,
+    /// Passes over the client's examples.
+    pub epochs: NonZeroUsize,
+    /// Strength `µ ≥ 0` of the proximal term `µ·(w − w₀)` that FedProx adds to each gradient; 0: none.
+    pub proximal: f64,
+}
+
+/// The local work of a round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LocalWork<'a> {
+    /// Train and send initial minus trained weights.
+    Sgd(LocalSgd),
+    /// Mime Lite: as [`Sgd`](Self::Sgd), with the server's velocity added to every gradient and
+    /// left as it is: each step is `w −= lr · (g + momentum · velocity)`.
+    Mime {
+        /// The local steps (its own `momentum` must be 0).
+        sgd: LocalSgd,
+        /// Momentum of the server's optimiser.
+        momentum: f64,
+        /// The server's velocity, `dim` long.
+        velocity: &'a [f32],
+    },
+    /// FedSGD: send the mean gradient over the client's examples at the broadcast parameters.
+    Gradient {
+        /// Examples a batch; the result does not depend on it beyond rounding.
+        batch_size: NonZeroUsize,
+    },
+}

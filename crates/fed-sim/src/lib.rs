@@ -1,0 +1,1 @@
+//! Simulation of user-level differentially private federated learning: rounds, sweeps, records.

@@ -1,0 +1,2 @@
+//! The command line of fed-dp.
+fn main() {}
