@@ -37,8 +37,9 @@ impl Grid {
     #[must_use]
     pub fn for_clip(clip: f64) -> Self {
         if clip > 0.0 && clip.is_finite() {
-            // f64 exponent bits; a clip norm below 1e-300 would leave no room for the steps.
-            let exponent = clip.max(1e-300).log2().floor() as i32;
+            // The exponent bits: a logarithm may differ between machines. A clip norm below
+            // 1e-270, where no update lies, would leave no room for the steps.
+            let exponent = (clip.max(1e-270).to_bits() >> 52) as i32 - 1023;
             Self { step_log2: exponent - STEPS_PER_CLIP_LOG2 }
         } else {
             Self::unbounded()

@@ -10,6 +10,10 @@
 use crate::grid::round_to_whole;
 use crate::rule::{UpdateRule, Verdict, Weighting};
 
+/// Clients that a clipped sum holds without any rounding: each adds less than `2^31` steps to a
+/// coordinate, and `f64` counts to `2^53`.
+pub(crate) const MOST_CLIENTS: u64 = 1 << 22;
+
 /// The sum of the clipped updates of a round and what the rule counted. See the module's page.
 #[must_use = "a sum that is not released was trained for nothing"]
 pub struct SecretSum {

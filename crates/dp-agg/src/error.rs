@@ -1,0 +1,70 @@
+//! Why an aggregator refused.
+
+/// Why a setting, a sum, a noise or a saved state was refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AggregateError {
+    /// A number is NaN or outside its range.
+    #[error("{what} must lie in {range}, not {value}")]
+    OutOfRange {
+        /// What was set.
+        what: &'static str,
+        /// The range that is allowed.
+        range: &'static str,
+        /// What came instead.
+        value: f64,
+    },
+    /// The noise on the clip count uses up the whole budget: nothing is left for the updates.
+    #[error(
+        "noise multiplier {noise_multiplier} must be below twice the deviation of the clip \
+         count, 2 · {count_stddev}; raise the clients per round or the deviation of the count"
+    )]
+    NothingLeftForValues {
+        /// The total noise multiplier `z` that was asked for.
+        noise_multiplier: f64,
+        /// Standard deviation of the noise on the count, in clients.
+        count_stddev: f64,
+    },
+    /// A sum was opened for another rule than the one in force.
+    #[error("the sum was opened for another rule than the one of this round")]
+    RuleMismatch,
+    /// A noise was drawn for another round, clip norm or length.
+    #[error("the noise was drawn for {drawn}, but this round needs {needed}")]
+    NoiseMismatch {
+        /// What the noise was drawn for.
+        drawn: String,
+        /// What the round needs.
+        needed: String,
+    },
+    /// More clients than the sum can hold without rounding, which would void its guarantee.
+    #[error("{clients} clients in one round; the exact sum holds at most {most}")]
+    TooManyClients {
+        /// How many were added.
+        clients: u64,
+        /// How many can be.
+        most: u64,
+    },
+    /// A saved state belongs to an aggregator with other settings.
+    #[error("the saved state does not fit this aggregator: {what}")]
+    StateMismatch {
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness: {message}")]
+    Entropy {
+        /// What the operating system said.
+        message: String,
+    },
+}
+
+/// `value` if `holds`, written by the caller so that NaN falls on the error side.
+pub(crate) fn in_range(
+    value: f64,
+    holds: bool,
+    what: &'static str,
+    range: &'static str,
+) -> Result<f64, AggregateError> {
+    // Adding zero turns -0.0 into 0.0.
+    if holds { Ok(value + 0.0) } else { Err(AggregateError::OutOfRange { what, range, value }) }
+}

@@ -1,0 +1,157 @@
+//! The exact discrete Gaussian on the integers, over machine integers.
+//!
+//! `P(x) ∝ exp(−x² / (2σ²))` for a whole `σ`: no rounding happens anywhere, so what is drawn has
+//! this law to the last bit if the generator's bits are uniform. The method is that of Canonne,
+//! Kamath and Steinke ([CKS20], Algorithms 1 to 3): a discrete Laplace draw of scale `t` is kept
+//! with probability `exp(−(|y| − σ²/t)² / (2σ²))`. Any whole `t` is right; `t = σ` makes the
+//! exponent `(|y| − σ)² / (2σ²)`, a ratio of whole numbers below `2^128`.
+//!
+//! All randomness is in *Bernoulli* trials of rational probability `n/d`. A trial compares a
+//! uniform number with `n/d`, 64 bits at a time: the ratio in `f64` decides unless the first 64
+//! bits agree with it to about `2^-48`; then the comparison goes on in exact long division.
+//!
+//! [CKS20]: https://arxiv.org/abs/2004.00010
+
+use rand::rngs::SysRng;
+use rand::{Rng, TryRng};
+use rayon::prelude::*;
+
+use super::simulation::stream;
+use super::{CHUNK, COUNT_STREAM};
+use crate::error::AggregateError;
+
+/// A fresh key of the operating system.
+pub(super) fn system_key() -> Result<[u8; 32], AggregateError> {
+    let mut key = [0; 32];
+    SysRng
+        .try_fill_bytes(&mut key)
+        .map_err(|error| AggregateError::Entropy { message: error.to_string() })?;
+    Ok(key)
+}
+
+/// Fills `steps` with draws of scale `stddev` steps, rounded up to a whole number.
+pub(super) fn fill(steps: &mut [f64], stddev: f64, key: &[u8; 32]) {
+    let scale = whole_scale(stddev);
+    steps.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, steps)| {
+        let mut rng = stream(key, chunk as u64 + COUNT_STREAM + 1);
+        for step in steps {
+            *step = draw(scale, &mut rng) as f64;
+        }
+    });
+}
+
+/// One draw for the count.
+pub(super) fn count(stddev: f64, key: &[u8; 32]) -> f64 {
+    if stddev > 0.0 {
+        draw(whole_scale(stddev), &mut stream(key, COUNT_STREAM)) as f64
+    } else {
+        0.0
+    }
+}
+
+/// The scale, rounded up; at most `2^47`, as the spec checked.
+fn whole_scale(stddev: f64) -> u64 {
+    stddev.ceil() as u64
+}
+
+/// One draw from the discrete Gaussian of scale `scale`, in `1..=2^47`.
+fn draw(scale: u64, rng: &mut impl Rng) -> i64 {
+    let twice_square = 2 * u128::from(scale) * u128::from(scale);
+    loop {
+        let (magnitude, negative) = discrete_laplace(scale, rng);
+        let distance = u128::from(magnitude.abs_diff(scale));
+        if bernoulli_exp(distance * distance, twice_square, rng) {
+            let magnitude = magnitude as i64;
+            return if negative { -magnitude } else { magnitude };
+        }
+    }
+}
+
+/// `P(x) ∝ exp(−|x| / scale)`, as magnitude and sign.
+fn discrete_laplace(scale: u64, rng: &mut impl Rng) -> (u64, bool) {
+    loop {
+        let low = below(scale, rng);
+        if !bernoulli_exp_fraction(u128::from(low), u128::from(scale), rng) {
+            continue;
+        }
+        let mut high = 0;
+        while bernoulli_exp_fraction(1, 1, rng) {
+            high += 1;
+        }
+        let magnitude = low + scale * high;
+        let negative = rng.next_u64() >> 63 == 1;
+        if !(negative && magnitude == 0) {
+            return (magnitude, negative);
+        }
+    }
+}
+
+/// True with probability `exp(−n/d)`, exactly; `0 < d < 2^96`.
+fn bernoulli_exp(n: u128, d: u128, rng: &mut impl Rng) -> bool {
+    for _ in 0..n / d {
+        if !bernoulli_exp_fraction(1, 1, rng) {
+            return false;
+        }
+    }
+    bernoulli_exp_fraction(n % d, d, rng)
+}
+
+/// True with probability `exp(−n/d)`, exactly, for `n ≤ d`: in a row of trials of probability
+/// `n/d, n/2d, n/3d, …` the first failure comes at an odd place.
+fn bernoulli_exp_fraction(n: u128, d: u128, rng: &mut impl Rng) -> bool {
+    let mut odd = true;
+    let mut row = d;
+    while bernoulli(n, row, rng) {
+        row += d;
+        odd = !odd;
+    }
+    odd
+}
+
+/// True with probability `n/d`, exactly; `n ≤ d`, `0 < d < 2^127`.
+fn bernoulli(n: u128, d: u128, rng: &mut impl Rng) -> bool {
+    if n >= d {
+        return true;
+    }
+    let bits = rng.next_u64();
+    // Both conversions, the quotient and the product are off by at most 2^-53 relative each, and
+    // so is the conversion of the bits: 2^-48 of the whole is a generous margin.
+    let estimate = n as f64 / d as f64;
+    let uniform = bits as f64 * 2.0_f64.powi(-64);
+    if (uniform - estimate).abs() > 2.0_f64.powi(-48) {
+        uniform < estimate
+    } else {
+        compare(bits, n, d, rng)
+    }
+}
+
+/// The slow and exact end of [`bernoulli`]: whether the uniform number that starts with `bits`
+/// lies below `n/d`.
+fn compare(mut bits: u64, n: u128, d: u128, rng: &mut impl Rng) -> bool {
+    let mut remainder = n;
+    loop {
+        let mut digits = 0_u64;
+        for _ in 0..64 {
+            remainder *= 2;
+            digits = digits * 2 + u64::from(remainder >= d);
+            if remainder >= d {
+                remainder -= d;
+            }
+        }
+        if bits != digits {
+            return bits < digits;
+        }
+        bits = rng.next_u64();
+    }
+}
+
+/// Uniform in `0..bound`, exactly; `0 < bound ≤ 2^63`.
+fn below(bound: u64, rng: &mut impl Rng) -> u64 {
+    let mask = u64::MAX >> (bound - 1).max(1).leading_zeros();
+    loop {
+        let candidate = rng.next_u64() & mask;
+        if candidate < bound {
+            return candidate;
+        }
+    }
+}
