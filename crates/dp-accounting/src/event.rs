@@ -3,7 +3,7 @@
 //! An event is the whole truth that an accountant is told, so it names the sampling scheme
 //! and the noise relative to the contribution bound; the accountant adds the
 //! [relation](crate::Neighboring). Events are values: they compare, print and (with the
-//! feature `serde`) serialise, tagged by a field `event`.
+//! feature `serde`) serialise, tagged by a field `kind`.
 
 use std::num::NonZeroU64;
 
@@ -13,14 +13,13 @@ use crate::units::{Epsilon, NoiseMultiplier, Rho, SamplingProbability};
 ///
 /// # Which sensitivity
 ///
-/// A noise multiplier is relative to the *contribution bound* `C`: the largest L2 norm (for
-/// [`Laplace`](Self::Laplace) the largest L1 norm) that one record can add to the sum, which
-/// is the clip norm. Under add-or-remove and zero-out neighbours the sums differ by at most
+/// A noise multiplier is relative to the *contribution bound* `C`: the largest L2 norm
+/// that one record can add to the sum, which is the clip norm. Under add-or-remove and zero-out neighbours the sums differ by at most
 /// `C`, under replace-one by at most `2C`, and the accountants here take that doubling into
 /// account. Some other libraries do not; see [`Neighboring`](crate::Neighboring).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(tag = "event", rename_all = "snake_case", deny_unknown_fields))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields))]
 #[non_exhaustive]
 pub enum DpEvent {
     /// Nothing was released.

@@ -1,1 +1,73 @@
-//! Privacy accounting for differentially private training: events, a ledger, Rényi accountants, calibration.
+//! Privacy accounting for differentially private training.
+//!
+//! Training that clips what each record contributes and adds noise leaks a little with every
+//! release. This crate says how much: releases are [`DpEvent`]s, a [`Ledger`] keeps them in
+//! order, an [`Accountant`] turns them into `(ε, δ)`, and [`calibrate`] goes the other way, from
+//! a target `ε` to the noise or the number of clients.
+//!
+//! It is pure mathematics: no randomness, no input or output, no dependence on any framework.
+//!
+//! # One example
+//!
+//! A hundred rounds, each on a Poisson sample of 120 of 3,383 clients in expectation, with
+//! noise of 1.2 clip norms:
+//!
+//! ```
+//! use dp_accounting::{
+//!     Accountant, Delta, DpEvent, Ledger, Neighboring, NoiseMultiplier, RdpAccountant,
+//!     SamplingProbability,
+//! };
+//!
+//! let round = DpEvent::gaussian(NoiseMultiplier::new(1.2)?)
+//!     .poisson_sampled(SamplingProbability::from_counts(120, 3383)?);
+//! let mut ledger = Ledger::new();
+//! for _ in 0..100 {
+//!     ledger.record(round.clone());
+//! }
+//!
+//! let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne);
+//! ledger.replay(&mut accountant)?;
+//! let epsilon = accountant.epsilon(Delta::new(1e-5)?)?;
+//! assert!((epsilon.get() - 1.986_06).abs() < 1e-5);
+//! # Ok::<(), dp_accounting::AccountingError>(())
+//! ```
+//!
+//! # What is promised
+//!
+//! - An answer never understates: what is returned holds for the events composed.
+//! - An event for which an accountant has no proof is refused, naming the innermost part, and
+//!   never dropped. Fixed-size samples under add-or-remove neighbours are an error, not a
+//!   number.
+//! - Noise is relative to the *contribution bound* of one record, the relation between data
+//!   sets is said once, to the accountant, and the two together give the sensitivity.
+//! - NaN, negative and out-of-range numbers do not get in: see [`units`].
+//!
+//! # What is not
+//!
+//! The guarantee is that of the mathematical mechanism. Floating-point noise, reused random
+//! streams, raw metrics released beside the model and hyper-parameters chosen on the same
+//! data are outside of it.
+//!
+//! # Papers
+//!
+//! - Mironov, *Rényi Differential Privacy*, 2017, <https://arxiv.org/abs/1702.07476>
+//! - Mironov, Talwar and Zhang, *Rényi Differential Privacy of the Sampled Gaussian
+//!   Mechanism*, 2019, <https://arxiv.org/abs/1908.10530>
+//! - Canonne, Kamath and Steinke, *The Discrete Gaussian for Differential Privacy*, 2020,
+//!   <https://arxiv.org/abs/2004.00010>
+
+pub mod accountant;
+pub mod calibrate;
+pub mod error;
+pub mod event;
+mod history;
+pub mod ledger;
+pub mod rdp;
+pub mod units;
+
+pub use accountant::{Accountant, Neighboring};
+pub use error::AccountingError;
+pub use event::DpEvent;
+pub use ledger::Ledger;
+pub use rdp::RdpAccountant;
+pub use units::{Delta, Epsilon, NoiseMultiplier, Rho, SamplingProbability, UnitError};

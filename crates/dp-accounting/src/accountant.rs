@@ -1,0 +1,79 @@
+//! The seam between events and guarantees: every accountant is an [`Accountant`].
+
+use crate::error::AccountingError;
+use crate::event::DpEvent;
+use crate::units::{Delta, Epsilon};
+
+/// Which two data sets count as neighbours.
+///
+/// In all three the unit is one *record*; in federated learning one client with everything
+/// that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Neighboring {
+    /// One has a record that the other lacks. Sums differ by at most the contribution bound.
+    AddOrRemoveOne,
+    /// One record differs between the two, the number of records being the same. Sums differ
+    /// by at most *twice* the contribution bound: from `+C` to `−C`.
+    ReplaceOne,
+    /// A record of one is a blank, contributing zero, in the other. Sums differ by at most
+    /// the contribution bound, and the number of records is the same.
+    ZeroOutOne,
+}
+
+impl Neighboring {
+    /// The largest distance of neighbouring sums, in contribution bounds: 1 or 2.
+    #[must_use]
+    pub fn distance(self) -> f64 {
+        match self {
+            Self::AddOrRemoveOne | Self::ZeroOutOne => 1.0,
+            Self::ReplaceOne => 2.0,
+        }
+    }
+}
+
+/// Adds up events and says what they cost.
+///
+/// What every accountant keeps:
+///
+/// - `epsilon` and `delta` never understate: the releases composed so far are `(ε, δ)`
+///   differentially private under [`relation`](Self::relation), for each pair it returns.
+/// - An event for which it has no proof is refused, naming the innermost part at fault, and a
+///   refused event leaves it exactly as it was.
+/// - The order in which events are composed does not change an answer by more than rounding.
+pub trait Accountant {
+    /// A name for messages and reports.
+    fn name(&self) -> &'static str;
+
+    /// The neighbouring relation of its guarantees.
+    fn relation(&self) -> Neighboring;
+
+    /// Adds `count` times `event` to what was released; zero times is nothing.
+    ///
+    /// # Errors
+    /// [`AccountingError::Unsupported`] if there is no proof for the event,
+    /// [`AccountingError::Malformed`] if it contradicts itself,
+    /// [`AccountingError::TooManyRepetitions`] above 2^53 repetitions.
+    fn compose(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError>;
+
+    /// Whether [`compose`](Self::compose) would take the event.
+    ///
+    /// # Errors
+    /// Those of [`compose`](Self::compose).
+    fn supports(&self, event: &DpEvent) -> Result<(), AccountingError>;
+
+    /// An `ε` such that everything composed so far is `(ε, delta)` differentially private.
+    ///
+    /// # Errors
+    /// Only if a numerical method cannot reach its promise; a mechanism without a guarantee
+    /// has the answer [`Epsilon::INFINITE`].
+    fn epsilon(&self, delta: Delta) -> Result<Epsilon, AccountingError>;
+
+    /// A `δ` such that everything composed so far is `(epsilon, δ)` differentially private.
+    ///
+    /// # Errors
+    /// As for [`epsilon`](Self::epsilon).
+    fn delta(&self, epsilon: Epsilon) -> Result<Delta, AccountingError>;
+}

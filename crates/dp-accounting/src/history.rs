@@ -1,0 +1,300 @@
+//! Event trees reduced to a flat list of mechanisms, each with a count.
+//!
+//! Accountants differ in how they price a mechanism, not in what an event tree means, so the
+//! tree is taken apart once, here: composition is flattened, counts multiply, nested Poisson
+//! sampling multiplies its rates, and what lies under one sampling becomes one mechanism.
+
+use std::collections::HashMap;
+
+use crate::accountant::Neighboring;
+use crate::error::AccountingError;
+use crate::event::DpEvent;
+
+/// A mechanism in the form that accountants price. Noise is relative to the contribution
+/// bound wherever sampling matters, and to the distance of neighbouring sums where not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Mechanism {
+    /// Releases the data: no guarantee.
+    NonPrivate,
+    /// `N(0, sigma²)` against `N(1, sigma²)`.
+    Gaussian { sigma: f64 },
+    /// `N(0, sigma²)` against `(1 − q) N(0, sigma²) + q N(1, sigma²)`, with `0 < q < 1`.
+    SampledGaussian { q: f64, sigma: f64 },
+    /// `(1 − q) N(0, sigma²) + q N(±1, sigma²)`, one sign against the other, with `0 < q < 1`.
+    ReplacedSampledGaussian { q: f64, sigma: f64 },
+    /// Anything that is `epsilon`-differentially private.
+    Pure { epsilon: f64 },
+    /// Anything that is `rho`-zero-concentrated differentially private.
+    Zcdp { rho: f64 },
+}
+
+impl Mechanism {
+    /// Equal mechanisms have equal keys, and only they.
+    fn key(self) -> (u8, u64, u64) {
+        match self {
+            Self::NonPrivate => (0, 0, 0),
+            Self::Gaussian { sigma } => (1, sigma.to_bits(), 0),
+            Self::SampledGaussian { q, sigma } => (2, q.to_bits(), sigma.to_bits()),
+            Self::ReplacedSampledGaussian { q, sigma } => (3, q.to_bits(), sigma.to_bits()),
+            Self::Pure { epsilon } => (4, epsilon.to_bits(), 0),
+            Self::Zcdp { rho } => (5, rho.to_bits(), 0),
+        }
+    }
+}
+
+/// Mechanisms and how often each was used; equal ones stand together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    steps: Vec<(Mechanism, u64)>,
+    places: HashMap<(u8, u64, u64), usize>,
+}
+
+impl History {
+    /// The mechanisms in order of first use.
+    pub(crate) fn steps(&self) -> &[(Mechanism, u64)] {
+        &self.steps
+    }
+
+    /// Adds `count` times `event`; either all of it or, on an error, nothing.
+    pub(crate) fn compose(
+        &mut self,
+        event: &DpEvent,
+        count: u64,
+        terms: &Terms,
+    ) -> Result<(), AccountingError> {
+        let mut new = Self::default();
+        new.visit(event, count, terms)?;
+        for &(mechanism, count) in &new.steps {
+            let already = self.places.get(&mechanism.key()).map_or(0, |&at| self.steps[at].1);
+            checked(already.checked_add(count))?;
+        }
+        for &(mechanism, count) in &new.steps {
+            self.add(mechanism, count)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, mechanism: Mechanism, count: u64) -> Result<(), AccountingError> {
+        let at = *self.places.entry(mechanism.key()).or_insert_with(|| {
+            self.steps.push((mechanism, 0));
+            self.steps.len() - 1
+        });
+        self.steps[at].1 = checked(self.steps[at].1.checked_add(count))?;
+        Ok(())
+    }
+
+    fn visit(&mut self, event: &DpEvent, count: u64, terms: &Terms) -> Result<(), AccountingError> {
+        checked(Some(count))?;
+        match event {
+            DpEvent::Composed { events } => {
+                for event in events {
+                    self.visit(event, count, terms)?;
+                }
+                Ok(())
+            }
+            DpEvent::SelfComposed { count: times, event } => {
+                self.visit(event, checked(count.checked_mul(times.get()))?, terms)
+            }
+            _ => match single(event, terms)? {
+                Some(mechanism) if count > 0 => {
+                    if (terms.supports)(&mechanism) {
+                        self.add(mechanism, count)
+                    } else {
+                        Err(terms.unsupported(event))
+                    }
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// For whom events are taken apart.
+pub(crate) struct Terms {
+    /// Whom to name in an error.
+    pub(crate) accountant: &'static str,
+    /// The relation that decides how far neighbouring sums lie apart.
+    pub(crate) relation: Neighboring,
+    /// Which mechanisms the accountant can price.
+    pub(crate) supports: fn(&Mechanism) -> bool,
+}
+
+impl Terms {
+    fn unsupported(&self, event: &DpEvent) -> AccountingError {
+        AccountingError::Unsupported {
+            accountant: self.accountant,
+            event: Box::new(event.clone()),
+            relation: self.relation,
+        }
+    }
+}
+
+/// The one mechanism that an event without composition at its root is, if it is any.
+fn single(event: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, AccountingError> {
+    match event {
+        DpEvent::PoissonSampled { probability, event: inner } => {
+            poisson(probability.get(), inner, terms)
+        }
+        DpEvent::FixedSizeSampled { population, sample, event: inner } => {
+            fixed_size(*population, *sample, event, inner, terms)
+        }
+        _ => {
+            let mut total = Total::default();
+            total.add(event, 1.0, terms)?;
+            Ok(total.alone(terms.relation))
+        }
+    }
+}
+
+/// `inner` on a Poisson sample with probability `q`.
+fn poisson(q: f64, inner: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, AccountingError> {
+    if let DpEvent::PoissonSampled { probability, event } = inner {
+        // Thinning a sample is sampling once; the product is rounded up, against us.
+        return poisson((q * probability.get()).next_up().min(1.0), event, terms);
+    }
+    let mut total = Total::default();
+    total.add(inner, 1.0, terms)?;
+    if q <= 0.0 {
+        return Ok(None);
+    }
+    if q >= 1.0 {
+        return Ok(total.alone(terms.relation));
+    }
+    match (total.kind, terms.relation) {
+        (None, _) => Ok(None),
+        (Some(Kind::NonPrivate), _) => Ok(Some(Mechanism::NonPrivate)),
+        (Some(Kind::Gaussian), Neighboring::AddOrRemoveOne | Neighboring::ZeroOutOne) => {
+            Ok(Some(Mechanism::SampledGaussian { q, sigma: total.sigma() }))
+        }
+        (Some(Kind::Gaussian), Neighboring::ReplaceOne) => {
+            Ok(Some(Mechanism::ReplacedSampledGaussian { q, sigma: total.sigma() }))
+        }
+        (Some(Kind::Pure), Neighboring::AddOrRemoveOne) => {
+            Ok(Some(Mechanism::Pure { epsilon: amplified(q, total.amount) }))
+        }
+        // Leaving a record out is not replacing it, so nothing is known of the sampled release.
+        (Some(Kind::Pure | Kind::Zcdp), _) => Err(terms.unsupported(inner)),
+    }
+}
+
+/// `inner` on `sample` of `population` records, drawn without replacement.
+fn fixed_size(
+    population: u64,
+    sample: u64,
+    event: &DpEvent,
+    inner: &DpEvent,
+    terms: &Terms,
+) -> Result<Option<Mechanism>, AccountingError> {
+    if sample > population {
+        let reason = "the sample is larger than the population";
+        return Err(AccountingError::Malformed { event: Box::new(event.clone()), reason });
+    }
+    if terms.relation != Neighboring::ReplaceOne {
+        return Err(terms.unsupported(event));
+    }
+    let mut total = Total::default();
+    total.add(inner, 1.0, terms)?;
+    if sample == 0 {
+        return Ok(None);
+    }
+    if sample == population {
+        return Ok(total.alone(terms.relation));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "rounded up below")]
+    let q = (sample as f64 / population as f64).next_up().min(1.0);
+    match total.kind {
+        None => Ok(None),
+        Some(Kind::NonPrivate) => Ok(Some(Mechanism::NonPrivate)),
+        Some(Kind::Pure) => Ok(Some(Mechanism::Pure { epsilon: amplified(q, total.amount) })),
+        Some(Kind::Gaussian | Kind::Zcdp) => Err(terms.unsupported(event)),
+    }
+}
+
+/// What pure `epsilon` becomes under sampling with rate `q`: `ln(1 + q (e^epsilon − 1))`,
+/// [Balle, Barthe and Gaboardi 2018](https://arxiv.org/abs/1807.01647), Theorems 8 and 9.
+fn amplified(q: f64, epsilon: f64) -> f64 {
+    if epsilon > 30.0 {
+        // The same, without the overflow.
+        epsilon + (q + (1.0 - q) * (-epsilon).exp()).ln()
+    } else {
+        (q * epsilon.exp_m1()).ln_1p()
+    }
+}
+
+/// Releases of one kind about the same sample, added up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    kind: Option<Kind>,
+    /// Sum of `1/z²`, of `ε` or of `ρ`.
+    amount: f64,
+    /// The multiplier itself where a single Gaussian is all there is: no rounding then.
+    only: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    NonPrivate,
+    Gaussian,
+    Pure,
+    Zcdp,
+}
+
+impl Total {
+    /// Adds `count` times `event`; several kinds under one sampling have no price here.
+    fn add(&mut self, event: &DpEvent, count: f64, terms: &Terms) -> Result<(), AccountingError> {
+        let (kind, amount) = match event {
+            DpEvent::NoOp => return Ok(()),
+            DpEvent::Composed { events } => {
+                return events.iter().try_for_each(|event| self.add(event, count, terms));
+            }
+            #[expect(clippy::cast_precision_loss, reason = "at most 2^53, checked by the caller")]
+            DpEvent::SelfComposed { count: times, event } => {
+                checked(Some(times.get()))?;
+                return self.add(event, count * times.get() as f64, terms);
+            }
+            DpEvent::NonPrivate => (Kind::NonPrivate, 0.0),
+            DpEvent::Gaussian { noise_multiplier: z } if z.get() > 0.0 => {
+                self.only = (self.kind.is_none() && count <= 1.0).then(|| z.get());
+                (Kind::Gaussian, z.get().powi(-2))
+            }
+            DpEvent::Gaussian { .. } => (Kind::NonPrivate, 0.0),
+            DpEvent::PureDp { epsilon } if epsilon.is_finite() => (Kind::Pure, epsilon.get()),
+            DpEvent::PureDp { .. } => (Kind::NonPrivate, 0.0),
+            DpEvent::Zcdp { rho } => (Kind::Zcdp, rho.get()),
+            DpEvent::PoissonSampled { .. } | DpEvent::FixedSizeSampled { .. } => {
+                return Err(terms.unsupported(event));
+            }
+        };
+        self.kind = match self.kind {
+            None => Some(kind),
+            Some(before) if before == kind => Some(kind),
+            Some(Kind::NonPrivate) => Some(Kind::NonPrivate),
+            Some(_) if kind == Kind::NonPrivate => Some(Kind::NonPrivate),
+            Some(_) => return Err(terms.unsupported(event)),
+        };
+        self.amount += count * amount;
+        Ok(())
+    }
+
+    /// The total without any sampling around it.
+    fn alone(self, relation: Neighboring) -> Option<Mechanism> {
+        Some(match self.kind? {
+            Kind::NonPrivate => Mechanism::NonPrivate,
+            Kind::Gaussian => Mechanism::Gaussian { sigma: self.sigma() / relation.distance() },
+            Kind::Pure => Mechanism::Pure { epsilon: self.amount },
+            Kind::Zcdp => Mechanism::Zcdp { rho: self.amount },
+        })
+    }
+
+    /// The noise multiplier of one Gaussian that tells as much as all of them together.
+    fn sigma(self) -> f64 {
+        self.only.unwrap_or_else(|| self.amount.sqrt().recip())
+    }
+}
+
+/// Repetitions that a 64-bit float counts exactly.
+const MOST_REPETITIONS: u64 = 1 << 53;
+
+fn checked(count: Option<u64>) -> Result<u64, AccountingError> {
+    count.filter(|&count| count <= MOST_REPETITIONS).ok_or(AccountingError::TooManyRepetitions)
+}

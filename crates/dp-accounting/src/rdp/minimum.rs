@@ -1,0 +1,125 @@
+//! The least value of a bound over orders, on a list or on the real line.
+
+/// The least value over the list and the first order that has it; the smallest order and
+/// infinity if every value is infinite.
+pub(crate) fn over_list(orders: &[f64], bound: impl Fn(f64) -> f64) -> (f64, f64) {
+    let mut best = (orders[0], f64::INFINITY);
+    for &order in orders {
+        let value = bound(order);
+        if value < best.1 {
+            best = (order, value);
+        }
+    }
+    best
+}
+
+/// The least value over all orders above 1, looked for from `guess` on: the place, to about
+/// seven digits, and the value there, which is a valid bound wherever the search stops.
+pub(crate) fn over_reals(bound: impl Fn(f64) -> f64, guess: f64) -> (f64, f64) {
+    // In u = ln(α − 1) the whole range is a short interval.
+    let value = |u: f64| bound(1.0 + u.exp());
+    let mut low = (LOWEST, f64::INFINITY);
+    let mut high = (HIGHEST, f64::INFINITY);
+    let start = (guess - 1.0).ln().clamp(LOWEST, HIGHEST);
+    let mut middle = (start, value(start));
+    // Widen until the middle is the least of three.
+    let mut width = 0.25;
+    loop {
+        let right = (middle.0 + width).min(HIGHEST);
+        let at_right = if right > middle.0 { value(right) } else { f64::INFINITY };
+        if middle.1.is_finite() && at_right >= middle.1 {
+            high = (right, at_right);
+            break;
+        }
+        if !middle.1.is_finite() && !at_right.is_finite() {
+            break;
+        }
+        low = middle;
+        middle = (right, at_right);
+        width *= 2.0;
+    }
+    width = 0.25;
+    while !low.1.is_finite() {
+        let left = (middle.0 - width).max(LOWEST);
+        let at_left = if left < middle.0 { value(left) } else { f64::INFINITY };
+        if middle.1.is_finite() && at_left >= middle.1 {
+            low = (left, at_left);
+            break;
+        }
+        if left <= LOWEST {
+            if at_left < middle.1 {
+                middle = (left, at_left);
+            }
+            low = (LOWEST, f64::INFINITY);
+            break;
+        }
+        high = middle;
+        middle = (left, at_left);
+        width *= 2.0;
+    }
+    polish(value, low, middle, high)
+}
+
+/// `ln(α − 1)` at the ends of the search.
+const LOWEST: f64 = -7.0;
+const HIGHEST: f64 = 16.0;
+
+/// Brent's method without derivatives, from three points of which the middle is the least.
+fn polish(
+    value: impl Fn(f64) -> f64,
+    low: (f64, f64),
+    middle: (f64, f64),
+    high: (f64, f64),
+) -> (f64, f64) {
+    const GOLDEN: f64 = 0.381_966_011_250_105_1;
+    const TOLERANCE: f64 = 1e-7;
+    let (mut a, mut b) = (low.0, high.0);
+    let mut best = middle;
+    let (mut second, mut third) = if low.1 < high.1 { (low, high) } else { (high, low) };
+    let mut moved: f64 = b - a;
+    let mut moved_before = moved;
+    for _ in 0..60 {
+        let centre = 0.5 * (a + b);
+        if (best.0 - centre).abs() + 0.5 * (b - a) <= 2.0 * TOLERANCE {
+            break;
+        }
+        // The vertex of the parabola through the three best points, if it is of use.
+        let r = (best.0 - second.0) * (best.1 - third.1);
+        let s = (best.0 - third.0) * (best.1 - second.1);
+        let (p, q) = ((best.0 - third.0) * s - (best.0 - second.0) * r, 2.0 * (s - r));
+        let shift = -p / q;
+        let vertex = best.0 + shift;
+        let usable = shift.is_finite()
+            && shift.abs() < 0.5 * moved_before.abs()
+            && vertex > a + TOLERANCE
+            && vertex < b - TOLERANCE;
+        moved_before = moved;
+        moved = if usable {
+            if shift.abs() < TOLERANCE { TOLERANCE.copysign(shift) } else { shift }
+        } else {
+            GOLDEN * (if best.0 >= centre { a } else { b } - best.0)
+        };
+        let u = best.0 + moved;
+        let new = (u, value(u));
+        if new.1 <= best.1 {
+            if u >= best.0 {
+                a = best.0
+            } else {
+                b = best.0
+            }
+            (third, second, best) = (second, best, new);
+        } else {
+            if u < best.0 {
+                a = u
+            } else {
+                b = u
+            }
+            if new.1 <= second.1 {
+                (third, second) = (second, new);
+            } else if new.1 <= third.1 {
+                third = new;
+            }
+        }
+    }
+    (1.0 + best.0.exp(), best.1)
+}
