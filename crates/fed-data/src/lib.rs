@@ -1,9 +1,20 @@
 //! Federated client data.
 
+mod buffer;
+pub mod dataset;
+pub mod digest;
+pub mod error;
 pub mod examples;
 pub mod federated;
 pub mod shuffle;
+pub mod split;
+pub mod synthetic;
 
+pub use dataset::{Dataset, Source, Variant};
+pub use digest::ContentDigest;
+pub use error::DataError;
 pub use examples::{BYTE_VALUES, Examples, Features};
 pub use federated::FederatedData;
 pub use shuffle::ShuffleSeed;
+pub use split::Split;
+pub use synthetic::{Part, SyntheticPopulation, SyntheticWriters};

@@ -1,0 +1,217 @@
+//! What can go wrong between a file and a federated data set.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why data could not be opened, read, stored or fetched.
+///
+/// Every message says what is wrong, where, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// Nothing lies at the path.
+    #[error("there is no {what} at `{}`: {hint}", path.display())]
+    Missing {
+        /// What was looked for.
+        what: String,
+        /// Where.
+        path: PathBuf,
+        /// What to do.
+        hint: String,
+    },
+    /// A folder lies where a file should be, or holds none of the files that it should.
+    #[error("`{}` is a folder, not {expected}", path.display())]
+    IsDirectory {
+        /// The folder.
+        path: PathBuf,
+        /// What should lie there.
+        expected: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} `{}`: {source}{}", path.display(), io_hint(source))]
+    Io {
+        /// What was tried, such as "read".
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The file is of no kind that a reader knows.
+    #[error("`{}` is none of the files that can be read here: {hint}", path.display())]
+    NotRecognised {
+        /// The file.
+        path: PathBuf,
+        /// What can be read.
+        hint: String,
+    },
+    /// The file is of the kind it should be, but truncated, damaged or inconsistent.
+    #[error("`{}` is not a usable {format}: {detail}. Is it complete? Fetch or copy it again", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What it should be, such as "xz archive".
+        format: &'static str,
+        /// What is wrong, and where in the file.
+        detail: String,
+    },
+    /// The file is sound but does not hold the split that was asked for.
+    #[error("`{}` has no split `{split}`; it holds {found}", path.display())]
+    NoSplit {
+        /// The file.
+        path: PathBuf,
+        /// The split that was asked for.
+        split: String,
+        /// The splits that are there.
+        found: String,
+    },
+    /// A client of a file has no example at all.
+    #[error(
+        "client `{client}` of split `{split}` in `{}` has no examples: \
+         every client of this format has at least one, so the file is incomplete; \
+         to keep such clients (they then send a zero update), open with empty clients allowed",
+        path.display()
+    )]
+    EmptyClient {
+        /// The file.
+        path: PathBuf,
+        /// The split.
+        split: String,
+        /// The client.
+        client: String,
+    },
+    /// A label is not a class.
+    #[error(
+        "example {example} of client `{client}` in split `{split}` of `{}` has label {label}, \
+         but the classes are 0 to {}: is this another variant of the data?",
+        path.display(),
+        classes - 1
+    )]
+    Label {
+        /// Where the data came from.
+        path: PathBuf,
+        /// The split.
+        split: String,
+        /// The client.
+        client: String,
+        /// Which of the client's examples, from 0.
+        example: usize,
+        /// The label.
+        label: i64,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// Parts of a split do not fit together.
+    #[error("the clients do not make up a split: {0}")]
+    Inconsistent(String),
+    /// A setting is out of range.
+    #[error("{parameter} = {value} is out of range: it must be {range}")]
+    Parameter {
+        /// Which setting.
+        parameter: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        range: &'static str,
+    },
+    /// Only digits can be drawn.
+    #[error(
+        "the embedded writers write digits only, and no real data with all 62 classes was found \
+         in `{}`: put emnist_all.sqlite (or .sqlite.lzma) there, or ask for the digits",
+        data_dir.display()
+    )]
+    DigitsOnly {
+        /// Where real data was looked for.
+        data_dir: PathBuf,
+    },
+    /// There is not enough memory.
+    #[error("{bytes} bytes of memory for {what} are not to be had")]
+    Memory {
+        /// What the memory was for.
+        what: String,
+        /// How much.
+        bytes: u64,
+    },
+    /// The digest of a file is not the one on record.
+    #[error(
+        "`{}` has sha256 {actual}, but {authority} says {expected}: \
+         the file is damaged or not the one that was meant; remove it and fetch it again",
+        path.display()
+    )]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The digest on record, in hexadecimal.
+        expected: String,
+        /// The digest of the file, in hexadecimal.
+        actual: String,
+        /// Where the record lies.
+        authority: String,
+    },
+    /// The server answered, but not with the file.
+    #[error("{url} answered with status {status}: {hint}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it usually means.
+        hint: &'static str,
+    },
+    /// The server could not be reached, or fell silent.
+    #[error(
+        "fetching {url} failed after {attempts} attempts: {detail}; what arrived so far is kept, \
+         and the same command goes on from there"
+    )]
+    Network {
+        /// What was asked for.
+        url: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// What went wrong the last time.
+        detail: String,
+    },
+    /// This build lacks a part.
+    #[error("this build of fed-data cannot {what}: build it with the feature `{feature}`")]
+    Feature {
+        /// What was asked for.
+        what: &'static str,
+        /// The feature that brings it.
+        feature: &'static str,
+    },
+}
+
+impl DataError {
+    /// An operating-system error at `path`; a folder in place of a file is told apart.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::IsADirectory => {
+                Self::IsDirectory { path: path.to_owned(), expected: "a file".to_owned() }
+            }
+            io::ErrorKind::NotFound => Self::Missing {
+                what: "file or folder".to_owned(),
+                path: path.to_owned(),
+                hint: format!("cannot {action} it; check the path"),
+            },
+            _ => Self::Io { action, path: path.to_owned(), source },
+        }
+    }
+
+    /// A damaged file.
+    pub(crate) fn corrupt(path: &Path, format: &'static str, detail: impl ToString) -> Self {
+        Self::Corrupt { path: path.to_owned(), format, detail: detail.to_string() }
+    }
+}
+
+/// What to do about an operating-system error, where that is known.
+fn io_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            " (make room there, or choose another folder)"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            " (make it writable, or choose another folder)"
+        }
+        _ => "",
+    }
+}
