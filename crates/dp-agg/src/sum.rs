@@ -246,3 +246,6 @@ impl pulp::WithSimd for AccumulateDifference<'_> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,3 +155,6 @@ fn below(bound: u64, rng: &mut impl Rng) -> u64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Goodness of fit against the exact mass function, and the exactness of the trials.
+//!
+//! Chi-square bars are at a false-alarm rate of one in a million each; keys are fixed.
+
+use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
+
+use super::*;
+
+/// A generator that plays back words.
+struct Words(std::vec::IntoIter<u64>);
+
+impl Words {
+    fn new(words: &[u64]) -> Self {
+        Self(words.to_vec().into_iter())
+    }
+}
+
+impl TryRng for Words {
+    type Error = std::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        unreachable!("the sampler draws whole words")
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(self.0.next().expect("no more words than foreseen are drawn"))
+    }
+    fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
+        unreachable!("the sampler draws whole words")
+    }
+}
+
+/// Asserts that `observed` fits `expected` (counts; small cells are pooled with the next).
+#[track_caller]
+fn assert_fits(what: &str, observed: &[f64], expected: &[f64]) {
+    let (mut chi_square, mut cells) = (0.0, 0.0);
+    let (mut seen, mut awaited) = (0.0, 0.0);
+    let last = observed.len() - 1;
+    for (cell, (o, e)) in observed.iter().zip(expected).enumerate() {
+        seen += o;
+        awaited += e;
+        if awaited >= 20.0 || cell == last {
+            chi_square += (seen - awaited).powi(2) / awaited.max(1e-9);
+            cells += 1.0;
+            (seen, awaited) = (0.0, 0.0);
+        }
+    }
+    let bar = ChiSquared::new(cells - 1.0).expect("cells").inverse_cdf(1.0 - 1e-6);
+    assert!(chi_square < bar, "{what}: chi-square {chi_square} over {cells} cells, bar {bar}");
+}
+
+#[test]
+fn small_scales_fit_the_exact_mass_function() {
+    for scale in [1_u64, 2, 3, 7, 20] {
+        let mut rng = stream(&[scale as u8; 32], 1);
+        let count = 1_000_000;
+        let most = 8 * scale as i64;
+        let weight = |x: i64| (-((x * x) as f64) / (2 * scale * scale) as f64).exp();
+        let total: f64 = (-most..=most).map(weight).sum();
+        let mut observed = vec![0.0; (2 * most + 1) as usize];
+        for _ in 0..count {
+            // Beyond eight deviations lies less than 1e-14 of the mass.
+            observed[(draw(scale, &mut rng) + most) as usize] += 1.0;
+        }
+        let expected: Vec<f64> =
+            (-most..=most).map(|x| f64::from(count) * weight(x) / total).collect();
+        assert_fits(&format!("scale {scale}"), &observed, &expected);
+    }
+}
+
+/// At the scales of the grid single integers are too many to count: bins of a twentieth of a
+/// deviation, against the continuous Gaussian, which the discrete one's bins match to 1e-8 there.
+#[test]
+fn large_scales_fit_the_gaussian() {
+    let normal = Normal::standard();
+    for scale in [(1_u64 << 30) + 12_345, 3 << 31, 1 << 47] {
+        let mut rng = stream(&[scale as u8 ^ 0x5a; 32], 2);
+        let count = 1_000_000;
+        let bin = |x: f64| ((x + 6.0) * 20.0).floor().clamp(0.0, 239.0) as usize;
+        let mut observed = vec![0.0; 240];
+        for _ in 0..count {
+            observed[bin(draw(scale, &mut rng) as f64 / scale as f64)] += 1.0;
+        }
+        let edge = |cell: usize| match cell {
+            0 => 0.0,
+            240 => 1.0,
+            _ => normal.cdf(cell as f64 / 20.0 - 6.0),
+        };
+        let expected: Vec<f64> =
+            (0..240).map(|cell| f64::from(count) * (edge(cell + 1) - edge(cell))).collect();
+        assert_fits(&format!("scale {scale}"), &observed, &expected);
+    }
+}
+
+/// The last bits are as good as the first: the draw modulo a small number is uniform.
+#[test]
+fn low_bits_are_uniform() {
+    let mut rng = stream(&[77; 32], 3);
+    let mut observed = vec![0.0; 256];
+    for _ in 0..1_000_000 {
+        observed[draw((1 << 31) + 1, &mut rng).rem_euclid(256) as usize] += 1.0;
+    }
+    assert_fits("modulo 256", &observed, &[1_000_000.0 / 256.0; 256]);
+}
+
+#[test]
+fn exponential_trials_have_their_probability() {
+    for (n, d) in [(0_u128, 1_u128), (1, 3), (1, 1), (5, 2), (7, 1), (1 << 90, 3 << 89)] {
+        let mut rng = stream(&[(n % 251) as u8; 32], 4);
+        let count = 2_000_000;
+        let hits = (0..count).filter(|_| bernoulli_exp(n, d, &mut rng)).count() as f64;
+        let p = (-(n as f64) / d as f64).exp();
+        let error = (hits - f64::from(count) * p).abs();
+        // Five standard errors: a false alarm in two million.
+        assert!(error <= 5.0 * (f64::from(count) * p * (1.0 - p)).sqrt(), "exp(-{n}/{d}): {hits}");
+    }
+}
+
+/// A trial of probability `n/d` is `uniform < n/d` exactly: the first word decides unless it is
+/// the first 64 bits of `n/d`, then the next word decides in the same way.
+#[test]
+fn trials_compare_exactly() {
+    // 2/3 in binary is 0.101010…
+    let digits = 0xaaaa_aaaa_aaaa_aaaa_u64;
+    let trial = |words: &[u64]| bernoulli(2, 3, &mut Words::new(words));
+    assert!(trial(&[digits - 1]));
+    assert!(!trial(&[digits + 1]));
+    assert!(trial(&[digits, digits - 1]));
+    assert!(!trial(&[digits, digits + 1]));
+    assert!(trial(&[digits, digits, digits, 0]));
+    // Dyadic probabilities: equality means "not below", settled by the remainder 0.
+    let half = |words: &[u64]| bernoulli(1, 2, &mut Words::new(words));
+    assert!(half(&[(1 << 63) - 1]));
+    assert!(!half(&[1 << 63, 1]));
+    assert!(!half(&[1 << 63, 0, 0, 7]));
+    // No bit of randomness where there is nothing to decide.
+    assert!(bernoulli(3, 3, &mut Words::new(&[])));
+    assert!(!bernoulli(0, 3, &mut Words::new(&[1])));
+}
+
+/// The quick decision never contradicts the exact one, right up to where it hands over.
+#[test]
+fn quick_and_exact_comparisons_agree() {
+    let mut rng = stream(&[9; 32], 5);
+    for _ in 0..200_000 {
+        let d = u128::from(rng.next_u64() >> 1) * u128::from(rng.next_u64() >> 1) + 1;
+        let n = (u128::from(rng.next_u64()) * (d >> 64)).min(d - 1);
+        let digits = {
+            let (mut remainder, mut digits) = (n, 0_u64);
+            for _ in 0..64 {
+                remainder *= 2;
+                digits = digits * 2 + u64::from(remainder >= d);
+                if remainder >= d {
+                    remainder -= d;
+                }
+            }
+            digits
+        };
+        for off in [1, 1 << 14, 1 << 15, 1 << 16, 1 << 17, 1 << 20] {
+            if let Some(below) = digits.checked_sub(off) {
+                assert!(bernoulli(n, d, &mut Words::new(&[below])));
+            }
+            if let Some(above) = digits.checked_add(off) {
+                assert!(!bernoulli(n, d, &mut Words::new(&[above])));
+            }
+        }
+    }
+}
+
+#[test]
+fn uniform_whole_numbers_are_uniform() {
+    for bound in [1_u64, 2, 3, 5, 100] {
+        let mut rng = stream(&[bound as u8; 32], 6);
+        let mut observed = vec![0.0; bound as usize + 1];
+        for _ in 0..200_000 {
+            observed[below(bound, &mut rng) as usize] += 1.0;
+        }
+        assert!(observed[bound as usize] <= 0.0);
+        if bound > 1 {
+            observed.pop();
+            assert_fits("uniform", &observed, &vec![200_000.0 / bound as f64; bound as usize]);
+        }
+    }
+}
+
+#[test]
+fn a_scale_is_rounded_up() {
+    assert_eq!(whole_scale(0.001), 1);
+    assert_eq!(whole_scale(1.0), 1);
+    assert_eq!(whole_scale(1.000_001), 2);
+}
