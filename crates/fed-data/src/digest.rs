@@ -83,6 +83,11 @@ fn hashes(split: &Split) -> Vec<ClientHash> {
     (0..split.num_clients()).into_par_iter().map(|index| client_hash(&split.client(index))).collect()
 }
 
+/// Sixteen hexadecimal digits of a hash, to tell names apart.
+pub(crate) fn short(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)[..8])
+}
+
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

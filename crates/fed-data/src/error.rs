@@ -197,6 +197,19 @@ impl DataError {
         }
     }
 
+    /// The same fault, told of `path`: for what was found in an unpacked copy of it.
+    #[cfg(feature = "readers")]
+    pub(crate) fn at(mut self, known: &Path) -> Self {
+        match &mut self {
+            Self::Corrupt { path, .. }
+            | Self::NoSplit { path, .. }
+            | Self::EmptyClient { path, .. }
+            | Self::Label { path, .. } => *path = known.to_owned(),
+            _ => {}
+        }
+        self
+    }
+
     /// A damaged file.
     pub(crate) fn corrupt(path: &Path, format: &'static str, detail: impl ToString) -> Self {
         Self::Corrupt { path: path.to_owned(), format, detail: detail.to_string() }

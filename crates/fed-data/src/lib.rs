@@ -1,11 +1,16 @@
 //! Federated client data.
 
 mod buffer;
+pub mod cache;
 pub mod dataset;
 pub mod digest;
+#[cfg(feature = "readers")]
+pub mod emnist;
 pub mod error;
 pub mod examples;
 pub mod federated;
+pub mod mnist;
+pub mod open;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;
@@ -15,6 +20,7 @@ pub use digest::ContentDigest;
 pub use error::DataError;
 pub use examples::{BYTE_VALUES, Examples, Features};
 pub use federated::FederatedData;
+pub use open::{Choice, OpenOptions, Progress};
 pub use shuffle::ShuffleSeed;
 pub use split::Split;
 pub use synthetic::{Part, SyntheticPopulation, SyntheticWriters};

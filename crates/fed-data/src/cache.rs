@@ -1,0 +1,297 @@
+//! The cache file: a data set as it lies in memory, mapped in no time.
+//!
+//! ```text
+//! 0      8  magic "FEDDATA\n"
+//! 8      4  version, little-endian
+//! 12     4  length of the header, little-endian
+//! 16    32  SHA-256 of the header
+//! 48     …  the header, JSON: what the data set is, what it was made from, where its parts lie
+//! …         the parts, each from a multiple of 64: ids, offsets, labels and features of each split
+//! ```
+//!
+//! Numbers are little-endian. A file is written beside its place, flushed to the disk and then
+//! renamed, so that there is never half a cache under the final name. When it is opened, the
+//! header's hash, the hash of ids and offsets, the lengths of all parts and every label are
+//! checked; pixels are not read until they are needed ([`verify`] reads and hashes them all).
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::buffer::Buffer;
+use crate::dataset::{Dataset, Source};
+use crate::digest::{ContentDigest, hex};
+use crate::error::DataError;
+use crate::federated::FederatedData;
+use crate::split::{Split, Store};
+
+const MAGIC: &[u8; 8] = b"FEDDATA\n";
+const VERSION: u32 = 1;
+const FORMAT: &str = "cache of client data";
+/// A header is a few kilobytes.
+const LONGEST_HEADER: u32 = 1 << 20;
+const ALIGNMENT: u64 = 64;
+
+/// What a cache was made from; it is used only while this is still the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Maker {
+    /// Files, by size and time of change.
+    Files(Vec<Stamp>),
+    /// A program: seed, clients and version of the drawing.
+    Drawing {
+        seed: u64,
+        clients: usize,
+        drawing: u32,
+    },
+}
+
+/// A file at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    path: PathBuf,
+    bytes: u64,
+    changed_ns: u64,
+}
+
+impl Stamp {
+    pub(crate) fn of(path: &Path) -> Result<Self, DataError> {
+        let read = |error| DataError::io("read", path, error);
+        let absolute = fs::canonicalize(path).map_err(read)?;
+        let metadata = fs::metadata(path).map_err(read)?;
+        let changed = metadata.modified().map_err(read)?;
+        let changed_ns = changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        Ok(Self { path: absolute, bytes: metadata.len(), changed_ns })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    source: Source,
+    maker: Maker,
+    /// Length of the whole file.
+    bytes: u64,
+    /// SHA-256 of the ids and offsets of both splits.
+    tables: String,
+    splits: [Part; 2],
+}
+
+#[derive(Serialize, Deserialize)]
+struct Part {
+    width: usize,
+    classes: usize,
+    clients: usize,
+    examples: usize,
+    eight_bit: bool,
+    ids: Range<u64>,
+    offsets: Range<u64>,
+    labels: Range<u64>,
+    features: Range<u64>,
+}
+
+/// Writes `data` to `path`, atomically.
+pub(crate) fn write(path: &Path, data: &Dataset, maker: &Maker) -> Result<(), DataError> {
+    if cfg!(target_endian = "big") {
+        return Ok(()); // the mapped form is little-endian
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|error| DataError::io("create", folder, error))?;
+    let file = tempfile::Builder::new()
+        .prefix(".writing-")
+        .tempfile_in(folder)
+        .map_err(|error| DataError::io("write into", folder, error))?;
+    let failed = |error| DataError::io("write", path, error);
+    let mut out = Aligned { inner: BufWriter::with_capacity(1 << 20, file), at: 0 };
+
+    // The header's length depends on the numbers in it, so it gets room of a fixed size, padded
+    // with spaces, which JSON does not mind.
+    let mut header = Header {
+        source: data.source.clone(),
+        maker: maker.clone(),
+        bytes: 0,
+        tables: String::new(),
+        splits: [&data.train, &data.test].map(|split| Part {
+            width: split.width(),
+            classes: split.classes(),
+            clients: split.num_clients(),
+            examples: split.len(),
+            eight_bit: split.is_eight_bit(),
+            ids: 0..0,
+            offsets: 0..0,
+            labels: 0..0,
+            features: 0..0,
+        }),
+    };
+    header.source.why.clear();
+    let room = encode(&header).len() + 512;
+    out.put(&vec![b' '; 48 + room]).map_err(failed)?;
+    let mut tables = Sha256::new();
+    for (part, split) in header.splits.iter_mut().zip([&data.train, &data.test]) {
+        let ids = split.ids().join("\n");
+        let offsets: Vec<u64> = split.offsets().iter().map(|&offset| offset as u64).collect();
+        let offsets = bytemuck::cast_slice::<u64, u8>(&offsets);
+        tables.update(ids.as_bytes());
+        tables.update(offsets);
+        part.ids = out.put(ids.as_bytes()).map_err(failed)?;
+        part.offsets = out.put(offsets).map_err(failed)?;
+        part.labels = out.put(split.labels()).map_err(failed)?;
+        part.features = match split.store() {
+            Store::Bytes(bytes) => out.put(bytes),
+            Store::Floats(floats) => out.put(bytemuck::cast_slice(floats)),
+        }
+        .map_err(failed)?;
+    }
+    header.bytes = out.at;
+    header.tables = hex(&tables.finalize());
+
+    let mut text = encode(&header);
+    assert!(text.len() <= room, "512 bytes are room for sixteen offsets and two hashes");
+    text.resize(room, b' ');
+    let mut start = Vec::with_capacity(48 + room);
+    start.extend_from_slice(MAGIC);
+    start.extend_from_slice(&VERSION.to_le_bytes());
+    start.extend_from_slice(&(room as u32).to_le_bytes());
+    start.extend_from_slice(&Sha256::digest(&text));
+    start.extend_from_slice(&text);
+    let file = out.inner.into_inner().map_err(|error| failed(error.into_error()))?;
+    write_at_start(file.as_file(), &start).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    // The new name is on the disk once its folder is; where a folder cannot be opened, so be it.
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// Opens a cache. `maker`, if given, is what it must have been made from.
+///
+/// # Errors
+/// [`DataError::Corrupt`] if the file is damaged, of another version or stale: whoever can should
+/// then make it anew.
+pub(crate) fn read(path: &Path, maker: Option<&Maker>) -> Result<Dataset, DataError> {
+    let wrong = |detail: String| DataError::corrupt(path, FORMAT, detail);
+    let failed = |error| DataError::io("read", path, error);
+    let mut file = File::open(path).map_err(|error| DataError::io("open", path, error))?;
+    let length = file.metadata().map_err(failed)?.len();
+    let mut start = [0; 48];
+    file.read_exact(&mut start).map_err(|_| wrong(format!("it ends after {length} bytes")))?;
+    if start[..8] != *MAGIC {
+        return Err(wrong("it does not begin as a cache does".to_owned()));
+    }
+    let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| start[at + byte]));
+    if word(8) != VERSION {
+        return Err(wrong(format!("it is of version {}, this build reads {VERSION}", word(8))));
+    }
+    let room = word(12);
+    if room > LONGEST_HEADER || u64::from(room) + 48 > length {
+        return Err(wrong(format!("a header of {room} bytes in a file of {length}")));
+    }
+    let mut text = vec![0; room as usize];
+    file.read_exact(&mut text).map_err(failed)?;
+    if Sha256::digest(&text)[..] != start[16..48] {
+        return Err(wrong("the hash of its header is wrong".to_owned()));
+    }
+    let header: Header = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    if header.bytes != length {
+        return Err(wrong(format!("it has {length} bytes of {}", header.bytes)));
+    }
+    if maker.is_some_and(|maker| *maker != header.maker) {
+        return Err(wrong("what it was made from has changed".to_owned()));
+    }
+
+    #[expect(unsafe_code, reason = "mapping a file has no safe form")]
+    // SAFETY: a mapped file must not change under the mapping. A cache is never written in place:
+    // it is made under another name and renamed, and a replaced file lives on until it is unmapped.
+    let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
+    let map = Arc::new(map);
+    let mut tables = Sha256::new();
+    let [train, test] = header.splits;
+    let train = split(&map, &train, &mut tables).map_err(wrong)?;
+    let test = split(&map, &test, &mut tables).map_err(wrong)?;
+    if hex(&tables.finalize()) != header.tables {
+        return Err(wrong("the hash of its tables is wrong".to_owned()));
+    }
+    Ok(Dataset { train, test, source: header.source, notes: Vec::new() })
+}
+
+/// Reads all of a data set and compares its digest with the one on record.
+///
+/// # Errors
+/// [`DataError::Corrupt`] if some label or pixel is not what it was when `data` was made.
+pub fn verify(data: &Dataset) -> Result<(), DataError> {
+    let now = ContentDigest::of(&data.train, &data.test);
+    if now == data.source.digest {
+        return Ok(());
+    }
+    let path = data.source.files.first().cloned().unwrap_or_default();
+    let detail = format!("its content has digest {now}, not {}", data.source.digest);
+    Err(DataError::Corrupt { path, format: FORMAT, detail })
+}
+
+fn split(map: &Arc<Mmap>, part: &Part, tables: &mut Sha256) -> Result<Split, String> {
+    let range = |range: &Range<u64>| -> Range<usize> {
+        usize::try_from(range.start).unwrap_or(usize::MAX)
+            ..usize::try_from(range.end).unwrap_or(usize::MAX)
+    };
+    let outside = |what: &str| format!("its {what} lie outside the file");
+    let ids = map.get(range(&part.ids)).ok_or_else(|| outside("ids"))?;
+    let offsets = map.get(range(&part.offsets)).ok_or_else(|| outside("offsets"))?;
+    tables.update(ids);
+    tables.update(offsets);
+    let ids = std::str::from_utf8(ids).map_err(|error| error.to_string())?;
+    let ids: Vec<Box<str>> = ids.split('\n').map(Box::from).collect();
+    let offsets = offsets
+        .chunks_exact(8)
+        .map(|word| u64::from_le_bytes(std::array::from_fn(|byte| word[byte])) as usize)
+        .collect();
+    let labels = Buffer::mapped(map, range(&part.labels)).ok_or_else(|| outside("labels"))?;
+    let features = range(&part.features);
+    let store = if part.eight_bit {
+        Buffer::mapped(map, features).map(Store::Bytes)
+    } else {
+        Buffer::mapped(map, features).map(Store::Floats)
+    }
+    .ok_or_else(|| outside("features"))?;
+    let split = Split::from_parts(ids, offsets, store, labels, part.width, part.classes)
+        .map_err(|error| error.to_string())?;
+    if (split.num_clients(), split.len()) != (part.clients, part.examples) {
+        return Err("its counts do not match".to_owned());
+    }
+    Ok(split)
+}
+
+fn encode(header: &Header) -> Vec<u8> {
+    serde_json::to_vec(header).expect("a header has string keys only")
+}
+
+/// Overwrites the beginning of a file that was written to its end.
+fn write_at_start(mut file: &File, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(bytes)
+}
+
+/// Writes runs of bytes, each from a multiple of [`ALIGNMENT`].
+struct Aligned<W> {
+    inner: W,
+    at: u64,
+}
+
+impl<W: Write> Aligned<W> {
+    fn put(&mut self, bytes: &[u8]) -> std::io::Result<Range<u64>> {
+        let padding = self.at.next_multiple_of(ALIGNMENT) - self.at;
+        self.inner.write_all(&[0; ALIGNMENT as usize][..padding as usize])?;
+        let start = self.at + padding;
+        self.inner.write_all(bytes)?;
+        self.at = start + bytes.len() as u64;
+        Ok(start..self.at)
+    }
+}
