@@ -1,5 +1,7 @@
 //! The network as data: widths, flat layout, initial parameters.
 
+use std::ops::Range;
+
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +57,16 @@ impl MlpSpec {
         self.widths.windows(2).map(|pair| (pair[0], pair[1]))
     }
 
+    /// Where each layer lies in the parameter vector.
+    pub fn slots(&self) -> impl Iterator<Item = LayerSlot> + '_ {
+        self.layers().scan(0, |start, (inputs, outputs)| {
+            let kernel = *start..*start + inputs * outputs;
+            let bias = kernel.end..kernel.end + outputs;
+            *start = bias.end;
+            Some(LayerSlot { inputs, outputs, kernel, bias })
+        })
+    }
+
     /// Number of parameters.
     #[must_use]
     pub fn dim(&self) -> usize {
@@ -73,5 +85,26 @@ impl MlpSpec {
             params.resize(params.len() + outputs, 0.0);
         }
         params
+    }
+}
+
+/// Where one dense layer lies in the flat parameter vector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerSlot {
+    /// Width of what goes in.
+    pub inputs: usize,
+    /// Width of what comes out.
+    pub outputs: usize,
+    /// The kernel `[inputs, outputs]`, row-major.
+    pub kernel: Range<usize>,
+    /// The bias `[outputs]`, right behind the kernel.
+    pub bias: Range<usize>,
+}
+
+impl LayerSlot {
+    /// Kernel and bias together.
+    #[must_use]
+    pub fn all(&self) -> Range<usize> {
+        self.kernel.start..self.bias.end
     }
 }

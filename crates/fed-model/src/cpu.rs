@@ -1,0 +1,201 @@
+//! Our own trainer for many small clients on a CPU.
+//!
+//! One worker a core, each with a fixed workspace and whole clients to itself; nothing is
+//! allocated for a batch. A batch is one fused sequence: pixels are expanded from bytes as they
+//! are read, each layer is one matrix product with bias and ReLU applied in place, the softmax
+//! leaves its gradient where the logits were with the step size folded in, and the step of a
+//! layer is one product accumulated straight into its weights. The products are `faer`'s, which
+//! picks AVX-512, AVX2, NEON or portable code at run time.
+//!
+//! Results are the same bit for bit for any number of workers; between processors with different
+//! vector units they may differ by rounding.
+
+mod aligned;
+mod kernels;
+mod network;
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fed_data::Examples;
+
+use self::network::{Descent, Network, Step};
+use crate::cohort::{self, ClientJob, ClientTrainer, Outcome, Trained};
+use crate::error::LearnError;
+use crate::learner::{CohortJob, CohortSum, Learner, Metrics};
+use crate::spec::MlpSpec;
+use crate::work::{LocalSgd, LocalWork};
+use crate::workers::Workers;
+
+/// Examples of an evaluation that one worker takes at a time. Fixed, so that sums of the loss do
+/// not depend on the number of workers.
+const EVALUATION_BLOCK: usize = 256;
+
+/// Examples at most whose gradient is taken at once where the weights stand still.
+const GRADIENT_BLOCK: usize = 128;
+
+/// Trains on the CPU with one worker a core. See the module's page.
+pub struct CpuLearner {
+    spec: MlpSpec,
+    workers: Workers<CpuTrainer>,
+}
+
+impl CpuLearner {
+    /// A learner for `spec` with `threads` workers, which wait for work as long as it lives.
+    ///
+    /// # Errors
+    /// [`LearnError::Device`] if the operating system gives no more threads.
+    pub fn new(spec: MlpSpec, threads: NonZeroUsize) -> Result<Self, LearnError> {
+        let workers = Workers::standing(threads, || CpuTrainer::new(&spec))?;
+        Ok(Self { spec, workers })
+    }
+}
+
+impl Learner for CpuLearner {
+    fn spec(&self) -> &MlpSpec {
+        &self.spec
+    }
+
+    fn describe(&self) -> String {
+        let threads = self.workers.count();
+        let plural = if threads == 1 { "" } else { "s" };
+        format!("cpu ({}, {threads} thread{plural})", vector_unit())
+    }
+
+    fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {
+        cohort::train_cohort(&self.workers, &self.spec, job)
+    }
+
+    fn evaluate(&self, params: &[f32], examples: &Examples<'_>) -> Result<Metrics, LearnError> {
+        cohort::check_params(&self.spec, params)?;
+        cohort::check_examples(&self.spec, 0, examples)?;
+        let blocks = examples.len().div_ceil(EVALUATION_BLOCK);
+        let next = AtomicUsize::new(0);
+        let parts = self.workers.run(|trainer| {
+            let mut metrics = Vec::new();
+            let network = &mut trainer.network;
+            network.reserve(EVALUATION_BLOCK.min(examples.len()));
+            network.set_weights(params);
+            loop {
+                let block = next.fetch_add(1, Ordering::Relaxed);
+                if block >= blocks {
+                    return metrics;
+                }
+                let start = block * EVALUATION_BLOCK;
+                let rows = start..(start + EVALUATION_BLOCK).min(examples.len());
+                trainer.visits.clear();
+                trainer.visits.extend(rows.map(|row| row as u32));
+                network.load(examples, &trainer.visits);
+                metrics.push((block, network.evaluate()));
+            }
+        });
+        let mut metrics: Vec<_> = parts.into_iter().flatten().collect();
+        metrics.sort_unstable_by_key(|(block, _)| *block);
+        let mut total = Metrics::default();
+        metrics.into_iter().for_each(|(_, block)| total += block);
+        Ok(total)
+    }
+}
+
+/// The widest vector unit that this machine offers and the products use.
+fn vector_unit() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return "AVX-512";
+        }
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+        {
+            return "AVX2";
+        }
+        "SSE2"
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        "NEON"
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        "portable"
+    }
+}
+
+/// One worker's workspace.
+struct CpuTrainer {
+    network: Network,
+    /// Visits of all epochs of the client at hand.
+    visits: Vec<u32>,
+}
+
+impl CpuTrainer {
+    fn new(spec: &MlpSpec) -> Self {
+        Self { network: Network::new(spec), visits: Vec::new() }
+    }
+
+    /// Local steps from `client.params`; the trained weights stay in the workspace.
+    fn descend(
+        &mut self,
+        client: &ClientJob<'_>,
+        sgd: &LocalSgd,
+        drift: Option<(f32, &[f32])>,
+    ) -> (Metrics, u64) {
+        let descent = Descent {
+            rate: sgd.learning_rate as f32,
+            momentum: sgd.momentum as f32,
+            proximal: sgd.proximal as f32,
+            initial: client.params,
+            drift,
+        };
+        client.order.fill(&mut self.visits, client.examples.len(), sgd.epochs.get());
+        self.network.reserve(sgd.batch_size.get().min(self.visits.len()));
+        self.network.set_weights(client.params);
+        if descent.momentum > 0.0 {
+            self.network.clear_accumulator();
+        }
+        let (mut metrics, mut batches) = (Metrics::default(), 0);
+        for rows in self.visits.chunks(sgd.batch_size.get()) {
+            self.network.load(client.examples, rows);
+            metrics += self.network.step(&Step::Descend(descent));
+            batches += 1;
+        }
+        (metrics, batches)
+    }
+
+    /// The mean gradient at `client.params`; it stays in the workspace.
+    fn differentiate(
+        &mut self,
+        client: &ClientJob<'_>,
+        batch_size: NonZeroUsize,
+    ) -> (Metrics, u64) {
+        let examples = client.examples.len();
+        let block = batch_size.get().min(GRADIENT_BLOCK);
+        client.order.fill(&mut self.visits, examples, 1);
+        self.network.reserve(block.min(examples));
+        self.network.set_weights(client.params);
+        self.network.clear_accumulator();
+        let step = Step::Accumulate { scale: 1.0 / examples as f32 };
+        let mut metrics = Metrics::default();
+        for rows in self.visits.chunks(block) {
+            self.network.load(client.examples, rows);
+            metrics += self.network.step(&step);
+        }
+        (metrics, examples.div_ceil(batch_size.get()) as u64)
+    }
+}
+
+impl ClientTrainer for CpuTrainer {
+    fn train(&mut self, client: &ClientJob<'_>) -> Result<Trained<'_>, LearnError> {
+        let (metrics, batches) = match client.work {
+            LocalWork::Sgd(sgd) => self.descend(client, sgd, None),
+            LocalWork::Mime { sgd, momentum, velocity } => {
+                self.descend(client, sgd, Some((*momentum as f32, velocity)))
+            }
+            LocalWork::Gradient { batch_size } => self.differentiate(client, *batch_size),
+        };
+        let outcome = match client.work {
+            LocalWork::Gradient { .. } => Outcome::Update(self.network.accumulator()),
+            _ => Outcome::Weights(self.network.weights()),
+        };
+        Ok(Trained { outcome, metrics, batches })
+    }
+}
