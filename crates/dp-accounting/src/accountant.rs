@@ -34,6 +34,26 @@ impl Neighboring {
     }
 }
 
+/// Two bounds between which the exact `ε` lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct EpsilonInterval {
+    /// No smaller `ε` is true; zero where nothing is known.
+    pub lower: Epsilon,
+    /// This `ε` is true.
+    pub upper: Epsilon,
+}
+
+/// Two bounds between which the exact `δ` lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DeltaInterval {
+    /// No smaller `δ` is true; zero where nothing is known.
+    pub lower: Delta,
+    /// This `δ` is true.
+    pub upper: Delta,
+}
+
 /// Adds up events and says what they cost.
 ///
 /// What every accountant keeps:
@@ -76,4 +96,22 @@ pub trait Accountant {
     /// # Errors
     /// As for [`epsilon`](Self::epsilon).
     fn delta(&self, epsilon: Epsilon) -> Result<Delta, AccountingError>;
+
+    /// Two bounds on the smallest `ε` that is true at `delta`; the upper one is
+    /// [`epsilon`](Self::epsilon).
+    ///
+    /// # Errors
+    /// As for [`epsilon`](Self::epsilon).
+    fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError> {
+        Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: self.epsilon(delta)? })
+    }
+
+    /// Two bounds on the smallest `δ` that is true at `epsilon`; the upper one is
+    /// [`delta`](Self::delta).
+    ///
+    /// # Errors
+    /// As for [`epsilon`](Self::epsilon).
+    fn delta_interval(&self, epsilon: Epsilon) -> Result<DeltaInterval, AccountingError> {
+        Ok(DeltaInterval { lower: Delta::ZERO, upper: self.delta(epsilon)? })
+    }
 }

@@ -32,6 +32,16 @@ pub enum AccountingError {
     /// The list of Rényi orders is empty or holds an order that is not a number above 1.
     #[error("Rényi orders must be finite numbers above 1, at least one of them; not {0:?}")]
     BadOrders(Vec<f64>),
+    /// The interval around the truth could not be made as narrow as was asked.
+    #[error("{accountant} cannot give an interval of width {asked:e}: {reason}")]
+    WidthNotReached {
+        /// Which accountant was asked.
+        accountant: &'static str,
+        /// The width, absolute in `ε` or relative in `δ`.
+        asked: f64,
+        /// What stands in the way.
+        reason: String,
+    },
     /// A number was out of range.
     #[error(transparent)]
     Unit(#[from] UnitError),

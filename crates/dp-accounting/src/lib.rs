@@ -60,14 +60,16 @@ pub mod accountant;
 pub mod calibrate;
 pub mod error;
 pub mod event;
+pub mod exact;
 mod history;
 pub mod ledger;
 pub mod rdp;
 pub mod units;
 
-pub use accountant::{Accountant, Neighboring};
+pub use accountant::{Accountant, DeltaInterval, EpsilonInterval, Neighboring};
 pub use error::AccountingError;
 pub use event::DpEvent;
+pub use exact::ExactAccountant;
 pub use ledger::Ledger;
 pub use rdp::RdpAccountant;
 pub use units::{Delta, Epsilon, NoiseMultiplier, Rho, SamplingProbability, UnitError};

@@ -7,11 +7,11 @@
 //! against the exact price is the conversion's slack, commonly 10 to 20 %.
 
 mod conversion;
-mod minimum;
+pub(crate) mod minimum;
 mod orders;
 mod replaced;
 pub mod subsampled_gaussian;
-mod trapezoid;
+pub(crate) mod trapezoid;
 
 pub use conversion::Conversion;
 pub use orders::Orders;

@@ -128,6 +128,11 @@ impl Epsilon {
     }
 }
 
+impl Delta {
+    /// The guarantee never fails.
+    pub const ZERO: Self = Self(0.0);
+}
+
 impl SamplingProbability {
     /// The rate at which `expected` of `population` records take part on average.
     ///

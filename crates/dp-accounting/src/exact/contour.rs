@@ -1,0 +1,296 @@
+//! `δ(ε)` as one integral along a line in the complex plane, with bounds on every error.
+//!
+//! For a pair of output distributions with privacy loss `L = ln p/q` and moment generating
+//! function `M(s) = E_p[e^(sL)]`,
+//!
+//! ```text
+//! δ(ε) = E_p[(1 − e^(ε−L))₊] = 1/(2πi) ∫ M(s) e^(−sε) / (s (s+1)) ds    on Re s = c > 0,
+//! ```
+//!
+//! because the residues at 0 and −1 are 1 and `−e^(ε−L)` where `L > ε` and the line closes to
+//! the other side where not. Losses of independent steps add up, so that `M` of a composition
+//! is the product of the `M` of its steps: `T` equal steps are a `T`-th power and cost no more
+//! than one.
+//!
+//! # Discretisation: known, positive, bounded
+//!
+//! The trapezoid rule with step `h` in `t = Im s` is, by Poisson's summation formula and with
+//! `D = 2π/h`, exactly
+//!
+//! ```text
+//! δ_h(ε) = δ(ε) + Σ_{m ≠ 0} e^(c m D) δ(ε + m D)
+//! ```
+//!
+//! All terms are positive: `δ_h` is an upper bound. For every `s ≥ 0` the Chernoff bound
+//! `δ(x) ≤ κ(s) M(s) e^(−s x)` with `κ(s) = s^s/(1+s)^(1+s)` holds, which bounds the terms with
+//! `m > 0` by a geometric series for any `s > c`, and those with `m < 0` for any `0 ≤ s < c`
+//! (`s = 0` says `δ ≤ 1`). The best of several `s` is taken on each side.
+//!
+//! # Truncation
+//!
+//! Nodes beyond `t_K` add up to at most `e^(−cε) B(t_K)/(π t_K)`, where `B(t)` bounds `|M(c + iu)|`
+//! for all `u ≥ t`: see [`Pair::ln_tail_bound`].
+//!
+//! # The moment itself
+//!
+//! Each `M(c + it)` is a trapezoid sum with a bounded error of its own, `η`; a power turns it into
+//! `(|M| + η)^T − |M|^T`. Rounding is bounded along the way, by the usual first-order model: each
+//! elementary operation and function errs by a few units in the last place.
+
+use std::f64::consts::PI;
+
+use rustfft::num_complex::Complex64;
+
+use crate::exact::pair::{Pair, Quadrature, ROUNDING, ln_1p};
+
+/// One kind of step and how often it is taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Term {
+    pub(crate) step: Step,
+    pub(crate) count: f64,
+}
+
+/// A step whose moments are known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// `N(1, σ²)` against `N(0, σ²)`.
+    Gaussian { sigma: f64 },
+    /// A sampled Gaussian.
+    Sampled(Pair),
+}
+
+/// A composition in one direction: who plays `p` is the same in every step.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) terms: Vec<Term>,
+}
+
+/// `ln κ(s)` with `κ(s) = s^s/(1+s)^(1+s) = max_y (1 − e^−y) e^(−sy)`.
+pub(crate) fn ln_kappa(s: f64) -> f64 {
+    if s <= 0.0 { 0.0 } else { -s * s.recip().ln_1p() - s.ln_1p() }
+}
+
+impl Process {
+    /// `ln M(c)` at a real `c ≥ 0`, enlarged by what its quadrature may have lost.
+    pub(crate) fn ln_moment(&self, c: f64) -> f64 {
+        if c <= 0.0 {
+            return 0.0;
+        }
+        let exponent = self.exponent();
+        let one = |term: &Term| match term.step {
+            Step::Gaussian { sigma } => term.count * c * (c + 1.0) / (2.0 * sigma * sigma),
+            Step::Sampled(pair) => term.count * pair.ln_moment(c, exponent),
+        };
+        let sum: f64 = self.terms.iter().map(one).sum();
+        sum * (1.0 + 1e-12) + 1e-12
+    }
+
+    /// What a moment may be off, as a negative logarithm, to be of no weight in any power.
+    fn exponent(&self) -> f64 {
+        let steps: f64 = self.terms.iter().map(|term| term.count).sum();
+        36.0 + steps.ln_1p()
+    }
+
+    /// The Chernoff bound on `ε` at `δ = e^ln_delta`, from one moment.
+    pub(crate) fn chernoff_epsilon(&self, c: f64, ln_delta: f64) -> f64 {
+        (self.ln_moment(c) + ln_kappa(c) - ln_delta) / c
+    }
+
+    /// The Chernoff bound on `ln δ` at `ε`, from one moment.
+    pub(crate) fn chernoff_ln_delta(&self, c: f64, epsilon: f64) -> f64 {
+        self.ln_moment(c) + ln_kappa(c) - c * epsilon
+    }
+
+    /// An upper bound on `ln |M(c + iu)|` for all `u ≥ t`.
+    fn ln_tail(&self, c: f64, t: f64, ln_moments: &[f64]) -> f64 {
+        let exponent = self.exponent();
+        self.terms
+            .iter()
+            .zip(ln_moments)
+            .map(|(term, &ln_moment)| {
+                term.count
+                    * match term.step {
+                        Step::Gaussian { sigma } => (c * c + c - t * t) / (2.0 * sigma * sigma),
+                        Step::Sampled(pair) => pair.ln_tail_bound(c, t, exponent, ln_moment),
+                    }
+            })
+            .sum()
+    }
+}
+
+/// `M` at the nodes of one contour, good for `δ` at every `ε` near the one it was made for.
+#[derive(Clone, Debug)]
+pub(crate) struct Contour {
+    c: f64,
+    step: f64,
+    nodes: Vec<Node>,
+    /// `ln` of the truncated nodes' bound, without `e^(−cε)`.
+    ln_truncated: f64,
+    /// Pairs `(s, ln κ(s) M(s))` for the bounds on aliasing, `s < c` and `s > c`.
+    below: Vec<(f64, f64)>,
+    above: Vec<(f64, f64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    t: f64,
+    /// `ln M(c + it)`, of any branch.
+    ln_moment: Complex64,
+    /// Bound on the relative error of `M(c + it)`.
+    error: f64,
+}
+
+/// Contours with more nodes than this are given up.
+const MOST_NODES: usize = 100_000;
+
+impl Contour {
+    /// A contour through `c` on which `δ` near `epsilon` comes out within about `e^ln_tolerance`,
+    /// if no more than a hundred thousand nodes give that.
+    pub(crate) fn new(process: &Process, c: f64, epsilon: f64, ln_tolerance: f64) -> Option<Self> {
+        let at = |s: f64| (s, ln_kappa(s) + process.ln_moment(s));
+        let below: Vec<_> = [0.0, 0.4, 0.7].map(|part| at(part * c)).to_vec();
+        let above: Vec<_> = [1.25, 1.6, 2.5].map(|part| at(part * c)).to_vec();
+        // The period at which the first alias on each side falls below the tolerance.
+        let period = |&(s, ln): &(f64, f64)| {
+            (ln - s * epsilon - ln_tolerance + 2.0).max(1.0) / (s - c).abs()
+        };
+        let least = |bounds: &[(f64, f64)]| bounds.iter().map(period).fold(f64::INFINITY, f64::min);
+        let step = 2.0 * PI / least(&below).max(least(&above));
+        let ln_moments: Vec<f64> = process
+            .terms
+            .iter()
+            .map(|term| match term.step {
+                Step::Gaussian { .. } => 0.0,
+                Step::Sampled(pair) => pair.ln_moment(c, process.exponent()),
+            })
+            .collect();
+        let mut new =
+            Self { c, step, nodes: Vec::new(), ln_truncated: f64::INFINITY, below, above };
+        new.fill(process, epsilon, ln_tolerance, &ln_moments).then_some(new)
+    }
+
+    /// Computes nodes until the rest is provably small; false if that does not come about.
+    fn fill(
+        &mut self,
+        process: &Process,
+        epsilon: f64,
+        ln_tolerance: f64,
+        ln_moments: &[f64],
+    ) -> bool {
+        let mut quadratures: Vec<Option<Quadrature>> = Vec::new();
+        let mut prepared = 0;
+        let mut next_proof = 1;
+        for k in 0..MOST_NODES {
+            #[expect(clippy::cast_precision_loss, reason = "at most a hundred thousand nodes")]
+            let t = self.step * k as f64;
+            if k >= prepared {
+                prepared = (2 * k).max(16);
+                #[expect(clippy::cast_precision_loss, reason = "at most a hundred thousand nodes")]
+                let most = self.step * prepared as f64;
+                quadratures.clear();
+                for (term, &ln_moment) in process.terms.iter().zip(ln_moments) {
+                    quadratures.push(match term.step {
+                        Step::Gaussian { .. } => None,
+                        Step::Sampled(pair) => {
+                            let exponent = process.exponent();
+                            match Quadrature::new(pair, self.c, most, exponent, ln_moment) {
+                                None => return false,
+                                some => some,
+                            }
+                        }
+                    });
+                }
+            }
+            let node = node(process, &quadratures, self.c, t);
+            if !node.ln_moment.re.is_finite() && node.ln_moment.re > 0.0 {
+                return false;
+            }
+            self.nodes.push(node);
+            let bound = |ln_size: f64| ln_size - self.c * epsilon - (PI * t.max(1e-300)).ln();
+            if k >= next_proof && bound(node.ln_moment.re) < ln_tolerance - 0.5 {
+                let ln_tail = process.ln_tail(self.c, t + self.step, ln_moments);
+                if bound(ln_tail) <= ln_tolerance {
+                    self.ln_truncated = ln_tail - (PI * t).ln();
+                    return true;
+                }
+                next_proof = k + 2 + k / 6;
+            }
+        }
+        false
+    }
+
+    /// Bounds `(lower, upper)` on `δ` at `epsilon`, and the value of the sum between them.
+    pub(crate) fn delta(&self, epsilon: f64) -> Bounds {
+        let (mut sum, mut error) = (0.0, (self.ln_truncated - self.c * epsilon).exp());
+        for (k, node) in self.nodes.iter().enumerate() {
+            let s = Complex64::new(self.c, node.t);
+            let exponent = node.ln_moment - s * epsilon;
+            let value = exponent.exp() / (s * (s + 1.0));
+            let share = if k == 0 { 0.5 } else { 1.0 } * self.step / PI;
+            let parts = node.ln_moment.norm() + s.norm() * epsilon;
+            sum += share * value.re;
+            error += share * value.norm() * (node.error + ROUNDING * (20.0 + 4.0 * parts));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most a hundred thousand nodes")]
+        let terms = self.nodes.len() as f64;
+        error += ROUNDING * terms * sum.abs();
+        let aliased = self.aliased(epsilon);
+        Bounds {
+            value: sum,
+            lower: (sum - aliased - error).clamp(0.0, 1.0),
+            upper: (sum + error).clamp(0.0, 1.0),
+        }
+    }
+
+    /// A bound on the aliases, all of which are positive.
+    fn aliased(&self, epsilon: f64) -> f64 {
+        let period = 2.0 * PI / self.step;
+        let side = |bounds: &[(f64, f64)]| {
+            bounds
+                .iter()
+                .map(|&(s, ln)| {
+                    let ln_ratio = -(s - self.c).abs() * period;
+                    (ln - s * epsilon + ln_ratio).exp() / -ln_ratio.exp_m1()
+                })
+                .fold(f64::INFINITY, f64::min)
+        };
+        side(&self.below) + side(&self.above)
+    }
+}
+
+/// A number that lies between two others for sure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Best guess; not clamped.
+    pub(crate) value: f64,
+    pub(crate) lower: f64,
+    pub(crate) upper: f64,
+}
+
+/// `ln M(c + it)` of the whole process.
+fn node(process: &Process, quadratures: &[Option<Quadrature>], c: f64, t: f64) -> Node {
+    let mut ln_moment = Complex64::ZERO;
+    let mut ln_error = 0.0;
+    for (term, quadrature) in process.terms.iter().zip(quadratures) {
+        match (term.step, quadrature) {
+            (Step::Gaussian { sigma }, _) => {
+                let s = Complex64::new(c, t);
+                ln_moment += s * (s + 1.0) * (term.count / (2.0 * sigma * sigma));
+            }
+            (Step::Sampled(_), Some(quadrature)) => {
+                let (excess, error) = quadrature.moment_m1(t);
+                let modulus = (excess + 1.0).norm();
+                if modulus > error {
+                    ln_moment += ln_1p(excess) * term.count;
+                    ln_error += term.count * (error / modulus).ln_1p();
+                } else {
+                    // Lost in its error: something of that size, in any direction.
+                    ln_moment += error.ln() * term.count;
+                    ln_error += term.count * 3.0_f64.ln();
+                }
+            }
+            (Step::Sampled(_), None) => ln_error = f64::INFINITY,
+        }
+    }
+    Node { t, ln_moment, error: ln_error.exp_m1() }
+}

@@ -1,0 +1,171 @@
+//! From bounds on `δ(ε)` to intervals for `ε` and for `δ`.
+//!
+//! `δ(ε)` falls. If its lower bound at `a` is at least `δ`, the true `ε` is at least `a`; if its
+//! upper bound at `b` is at most `δ`, the true `ε` is at most `b`.
+
+use crate::exact::contour::{Bounds, Contour, Process, Step};
+use crate::exact::single;
+use crate::rdp::minimum;
+
+/// Two numbers between which the truth lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interval {
+    pub(crate) lower: f64,
+    pub(crate) upper: f64,
+}
+
+/// How often a contour is made anew with tighter tolerances before giving up.
+const ATTEMPTS: u32 = 4;
+
+/// The `ε` of one process at `0 < delta < 1`, at most `width` wide.
+pub(crate) fn epsilon(process: &Process, delta: f64, width: f64) -> Option<Interval> {
+    if is_total_variation_below(process, delta) {
+        return Some(Interval { lower: 0.0, upper: 0.0 });
+    }
+    if let Some(pair) = alone(process) {
+        let curve = |epsilon: f64| single::delta(pair, epsilon);
+        return bracket(&curve, delta, width, 1.0, f64::INFINITY);
+    }
+    let ln_delta = delta.ln();
+    let chernoff = |order: f64| process.chernoff_epsilon(order - 1.0, ln_delta);
+    let guess = chernoff(2.0).max(1e-9);
+    let guess = 1.0 + (2.0 * -ln_delta / guess).clamp(0.05, 1e4);
+    let (order, most) = minimum::over_reals(chernoff, guess);
+    if !most.is_finite() {
+        return None;
+    }
+    let c = order - 1.0;
+    // A bound on ε; the truth is commonly 1.4/c below.
+    let mut near = (most - 1.4 / c).max(0.0);
+    for attempt in 0..ATTEMPTS {
+        let ln_tolerance =
+            ln_delta + (0.04 * width * c).min(0.1).ln() - 3.0 * f64::from(attempt);
+        let contour = Contour::new(process, c, near, ln_tolerance)?;
+        let curve = |epsilon: f64| contour.delta(epsilon);
+        if let Some(found) = bracket(&curve, delta, width, near, most) {
+            return Some(found);
+        }
+        near = root(&curve, delta, near, most);
+    }
+    None
+}
+
+/// Whether one moment alone proves that `ε` of the process is at most `epsilon`.
+pub(crate) fn is_surely_below(process: &Process, epsilon: f64, delta: f64) -> bool {
+    if alone(process).is_some_and(|pair| single::delta(pair, epsilon).upper <= delta) {
+        return true;
+    }
+    let guess = 1.0 + (epsilon / process.ln_moment(1.0).max(1e-12)).clamp(0.05, 1e4);
+    let ln_delta = delta.ln();
+    [1.0, 0.5, 2.0, 0.25, 4.0]
+        .iter()
+        .any(|part| process.chernoff_ln_delta(part * (guess - 1.0), epsilon) <= ln_delta)
+        || minimum::over_reals(|order| process.chernoff_ln_delta(order - 1.0, epsilon), guess).1
+            <= ln_delta
+}
+
+/// The `δ` of one process at finite `epsilon`, relative to its upper end at most `width` wide.
+pub(crate) fn delta(process: &Process, epsilon: f64, width: f64) -> Option<Interval> {
+    let narrow = |bounds: Bounds| {
+        (bounds.upper - bounds.lower <= width * bounds.upper || bounds.upper < 1e-300)
+            .then_some(Interval { lower: bounds.lower, upper: bounds.upper })
+    };
+    if let Some(pair) = alone(process) {
+        return narrow(single::delta(pair, epsilon));
+    }
+    let guess = 1.0 + (epsilon / process.ln_moment(1.0).max(1e-12)).clamp(0.05, 1e4);
+    let chernoff = |order: f64| process.chernoff_ln_delta(order - 1.0, epsilon);
+    let (order, ln_most) = minimum::over_reals(chernoff, guess);
+    if !ln_most.is_finite() {
+        return None;
+    }
+    if ln_most < -700.0 {
+        return Some(Interval { lower: 0.0, upper: ln_most.exp() });
+    }
+    (0..ATTEMPTS).find_map(|attempt| {
+        // The truth is commonly a tenth of the bound, and the tolerance is in its terms.
+        let ln_tolerance = ln_most - 3.0 + (0.05 * width).ln() - 3.0 * f64::from(attempt);
+        narrow(Contour::new(process, order - 1.0, epsilon, ln_tolerance)?.delta(epsilon))
+    })
+}
+
+/// The pair of a process that is one sampled step.
+fn alone(process: &Process) -> Option<crate::exact::pair::Pair> {
+    match process.terms.as_slice() {
+        [term] if term.count <= 1.0 => match term.step {
+            Step::Sampled(pair) => Some(pair),
+            Step::Gaussian { .. } => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether the total variation, which is `δ(0)`, is at most `delta` for a reason that needs no
+/// integral: the inequalities of Pinsker and of Bretagnolle and Huber, with a Rényi divergence
+/// in place of the smaller Kullback-Leibler divergence.
+fn is_total_variation_below(process: &Process, delta: f64) -> bool {
+    const ORDER: f64 = 0.01;
+    let divergence = process.ln_moment(ORDER) / ORDER;
+    (divergence / 2.0).sqrt() <= delta || (-(-divergence).exp_m1()).sqrt() <= delta
+}
+
+/// An interval of at most `width` around the root of `curve = delta`, if the bounds allow it.
+fn bracket(
+    curve: &impl Fn(f64) -> Bounds,
+    delta: f64,
+    width: f64,
+    near: f64,
+    most: f64,
+) -> Option<Interval> {
+    let root = root(curve, delta, near, most);
+    let half = 0.49 * width;
+    let high = root + half;
+    let upper = if curve(high).upper <= delta { high } else { return None };
+    if root <= half {
+        return Some(Interval { lower: 0.0, upper });
+    }
+    let low = root - half;
+    (curve(low).lower >= delta).then_some(Interval { lower: low, upper })
+}
+
+/// Where the curve crosses `delta`, or zero if it starts below.
+fn root(curve: &impl Fn(f64) -> Bounds, delta: f64, near: f64, most: f64) -> f64 {
+    let value = |epsilon: f64| curve(epsilon).value.max(1e-320).ln() - delta.ln();
+    if value(0.0) <= 0.0 {
+        return 0.0;
+    }
+    let (mut low, mut high) = (0.0, near.max(1e-6));
+    while value(high) > 0.0 {
+        low = high;
+        high = if high < most { (2.0 * high).min(most.max(high * 1.1)) } else { 2.0 * high };
+        if high > 1e12 {
+            return high;
+        }
+    }
+    // Regula falsi in the logarithm (Illinois), which is close to a straight line.
+    let (mut at_low, mut at_high) = (value(low), value(high));
+    let mut side = 0;
+    for _ in 0..200 {
+        if high - low <= 1e-15 * high {
+            break;
+        }
+        let mut middle = high - at_high * (high - low) / (at_high - at_low);
+        if !(middle > low && middle < high) {
+            middle = 0.5 * (low + high);
+        }
+        let at_middle = value(middle);
+        if at_middle.abs() < 1e-15 {
+            return middle;
+        }
+        if at_middle > 0.0 {
+            (low, at_low) = (middle, at_middle);
+            at_high *= if side > 0 { 0.5 } else { 1.0 };
+            side = 1;
+        } else {
+            (high, at_high) = (middle, at_middle);
+            at_low *= if side < 0 { 0.5 } else { 1.0 };
+            side = -1;
+        }
+    }
+    0.5 * (low + high)
+}

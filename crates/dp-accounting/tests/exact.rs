@@ -1,0 +1,81 @@
+//! The exact accountant against tables: the truth lies inside, and the interval is narrow.
+
+use dp_accounting::rdp::{Conversion, Orders, RdpAccountant};
+use dp_accounting::{
+    Accountant, Delta, DpEvent, ExactAccountant, Neighboring, NoiseMultiplier, SamplingProbability,
+};
+
+fn rows(table: &str) -> Vec<Vec<f64>> {
+    let number = |field: &str| field.parse().expect("the table holds numbers");
+    table.lines().skip(1).map(|line| line.split(',').map(number).collect()).collect()
+}
+
+fn step(q: f64, z: f64) -> DpEvent {
+    DpEvent::gaussian(NoiseMultiplier::new(z).expect("in range"))
+        .poisson_sampled(SamplingProbability::new(q).expect("in range"))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers")]
+fn composed<A: Accountant>(mut accountant: A, row: &[f64]) -> A {
+    accountant.compose(&step(row[0], row[1]), row[2] as u64).expect("supported");
+    accountant
+}
+
+/// The table itself is good to about 1e-12.
+fn assert_inside(accountant: &ExactAccountant, delta: f64, truth: f64, what: &str) {
+    let delta = Delta::new(delta).expect("in range");
+    let start = std::time::Instant::now();
+    let found = accountant.epsilon_interval(delta);
+    let Ok(found)=found else { eprintln!("FAIL {what} {:?}", start.elapsed()); return };
+    eprintln!("{what}: {:?}", start.elapsed());
+    let (lower, upper) = (found.lower.get(), found.upper.get());
+    let slack = 1e-12 * (1.0 + truth);
+    assert!(lower <= truth + slack && truth <= upper + slack, "{what}: {lower} {truth} {upper}");
+    assert!(upper - lower <= 1e-9, "{what}: {lower} to {upper}");
+}
+
+#[test]
+fn the_true_epsilon_lies_inside() {
+    let rows = rows(include_str!("reference/epsilon.csv"));
+    assert_eq!(rows.len(), 48, "an empty table proves nothing");
+    for row in &rows {
+        let accountant = composed(ExactAccountant::new(Neighboring::AddOrRemoveOne), row);
+        let what = format!("q={} z={} steps={} delta={}", row[0], row[1], row[2], row[3]);
+        assert_inside(&accountant, row[3], row[4].max(row[5]), &what);
+    }
+}
+
+#[test]
+fn the_true_epsilon_under_replacement_lies_inside() {
+    let rows = rows(include_str!("reference/replaced.csv"));
+    assert_eq!(rows.len(), 7, "an empty table proves nothing");
+    for row in &rows {
+        let accountant = composed(ExactAccountant::new(Neighboring::ReplaceOne), row);
+        let what = format!("q={} z={} steps={} delta={}", row[0], row[1], row[2], row[3]);
+        assert_inside(&accountant, row[3], row[4], &what);
+    }
+}
+
+#[test]
+fn renyi_epsilons_agree_with_the_table() {
+    let rows = rows(include_str!("reference/epsilon.csv"));
+    for row in &rows {
+        let delta = Delta::new(row[3]).expect("in range");
+        let cases = [
+            (Conversion::Classic, Orders::tutorial(), row[6]),
+            (Conversion::Improved, Orders::tutorial(), row[7]),
+            (Conversion::Classic, Orders::best(), row[8]),
+            (Conversion::Improved, Orders::best(), row[9]),
+        ];
+        for (conversion, orders, truth) in cases {
+            let accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne)
+                .with_orders(orders.clone())
+                .with_conversion(conversion);
+            let ours = composed(accountant, row).epsilon(delta).expect("no limits").get();
+            // The table does without the Kullback-Leibler shortcut, which ours takes.
+            let shortcut = conversion == Conversion::Improved && ours <= 0.0;
+            let close = (ours - truth).abs() <= 1e-10 * truth || shortcut;
+            assert!(close, "{conversion:?} {orders:?} {row:?}: {ours} for {truth}");
+        }
+    }
+}
