@@ -1,0 +1,283 @@
+//! What a TOML file may say: one file, one experiment.
+//!
+//! An [`Experiment`] holds what all its runs share and either a `[sweep]` (a grid of noise
+//! multipliers and clients per round) or a `[calibrate]` (a target to meet). It unfolds into
+//! [`RunConfig`]s, one a run, which say everything that decides the run's numbers; a run's record
+//! stores its config, so a run can be repeated from its record alone.
+//!
+//! What decides the privacy (noise, clients per round, rounds, δ) has no default. Everything
+//! else defaults to the tutorial's value.
+
+mod parse;
+mod sections;
+
+use std::num::NonZeroU32;
+
+use dp_accounting::{Delta, Epsilon, NoiseMultiplier};
+use dp_agg::NoiseMode;
+use serde::{Deserialize, Serialize};
+
+pub use parse::nearest;
+pub use sections::{
+    AccountingConfig, AggregationConfig, Algorithm, ClientConfig, DataConfig, ModelConfig, Orders,
+};
+
+use crate::cohort::Sampling;
+use crate::error::SimError;
+use crate::seed::Seed;
+use crate::server::ServerOptimizer;
+
+/// One experiment, as written in a TOML file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// A name for folders and titles: letters, digits, `-`, `_`, `.`.
+    pub name: String,
+    /// Root seeds: every setting is run once with each.
+    pub seeds: Vec<Seed>,
+    /// Rounds of training.
+    pub rounds: NonZeroU32,
+    /// Failure probability `δ` of the guarantee.
+    pub delta: Delta,
+    /// Rounds between evaluations; the last round is always evaluated.
+    #[serde(default = "every_five_rounds")]
+    pub evaluate_every: NonZeroU32,
+    /// How cohorts are drawn.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// Where noise and cohorts come from: seeded and repeatable, or the system's entropy.
+    #[serde(default = "simulation")]
+    pub noise: NoiseMode,
+    /// A grid of settings (`cargo xtask sweep`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepConfig>,
+    /// A target to meet (`cargo xtask calibrate`, `cargo xtask final`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibrate: Option<CalibrateConfig>,
+    /// Where the clients come from.
+    #[serde(default)]
+    pub data: DataConfig,
+    /// The network.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// What a client does.
+    #[serde(default)]
+    pub client: ClientConfig,
+    /// What happens to the clients' updates.
+    #[serde(default)]
+    pub aggregation: AggregationConfig,
+    /// What the server does with the aggregate.
+    #[serde(default)]
+    pub server: ServerOptimizer,
+    /// How ε is computed.
+    #[serde(default)]
+    pub accounting: AccountingConfig,
+}
+
+fn every_five_rounds() -> NonZeroU32 {
+    NonZeroU32::new(5).expect("five is not zero")
+}
+
+fn simulation() -> NoiseMode {
+    NoiseMode::Simulation
+}
+
+/// A grid: every noise multiplier with every number of clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepConfig {
+    /// Noise multipliers `z`; 0 is no noise (and no guarantee).
+    pub noise_multipliers: Vec<NoiseMultiplier>,
+    /// Expected clients per round `m`.
+    pub clients_per_round: Vec<f64>,
+}
+
+/// The tutorial's search: clients and noise grow together until the target is met.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrateConfig {
+    /// The ε to stay at or below.
+    pub target_epsilon: Epsilon,
+    /// A noise multiplier that still trained well ...
+    pub base_noise_multiplier: NoiseMultiplier,
+    /// ... with this many clients per round. The noise multiplier is scaled in proportion.
+    pub base_clients_per_round: NonZeroU32,
+}
+
+/// One training run: everything that decides its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The experiment's name.
+    pub name: String,
+    /// Root of every random draw.
+    pub seed: Seed,
+    /// Total noise multiplier `z`, the count behind an adaptive clip included.
+    pub noise_multiplier: NoiseMultiplier,
+    /// Expected clients per round `m`.
+    pub clients_per_round: f64,
+    /// Rounds of training.
+    pub rounds: NonZeroU32,
+    /// Failure probability `δ` of the guarantee.
+    pub delta: Delta,
+    /// Rounds between evaluations; the last round is always evaluated.
+    pub evaluate_every: NonZeroU32,
+    /// How cohorts are drawn.
+    pub sampling: Sampling,
+    /// Where noise and cohorts come from: seeded and repeatable, or the system's entropy.
+    pub noise: NoiseMode,
+    /// Where the clients come from.
+    pub data: DataConfig,
+    /// The network.
+    pub model: ModelConfig,
+    /// What a client does.
+    pub client: ClientConfig,
+    /// What happens to the clients' updates.
+    pub aggregation: AggregationConfig,
+    /// What the server does with the aggregate.
+    pub server: ServerOptimizer,
+    /// How ε is computed.
+    pub accounting: AccountingConfig,
+}
+
+impl Experiment {
+    /// Reads and checks an experiment; `place` names the file in messages.
+    ///
+    /// # Errors
+    /// [`SimError::Config`] says which key or value is wrong and on which line, and names the
+    /// nearest known key for an unknown one.
+    pub fn parse(text: &str, place: &str) -> Result<Self, SimError> {
+        let experiment: Self = parse::toml(text, place)?;
+        experiment.check(place)?;
+        Ok(experiment)
+    }
+
+    /// What no single field can know.
+    fn check(&self, place: &str) -> Result<(), SimError> {
+        let refuse = |message: String| Err(SimError::config(place, message));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
+            return refuse(format!(
+                "name = {:?} becomes a folder: use letters, digits, '-', '_' and '.'",
+                self.name
+            ));
+        }
+        if self.seeds.is_empty() {
+            return refuse("seeds = [] leaves nothing to run: give at least one".to_owned());
+        }
+        if let Some(twice) = twice(&self.seeds) {
+            return refuse(format!("seeds holds {} twice: the runs would be the same", twice.0));
+        }
+        if self.sweep.is_none() && self.calibrate.is_none() {
+            return refuse(
+                "needs a [sweep] (noise_multipliers, clients_per_round) or a [calibrate] \
+                 (target_epsilon, base_noise_multiplier, base_clients_per_round)"
+                    .to_owned(),
+            );
+        }
+        if let Some(sweep) = &self.sweep {
+            if sweep.noise_multipliers.is_empty() || sweep.clients_per_round.is_empty() {
+                return refuse("[sweep] has an empty list, so there is nothing to run".to_owned());
+            }
+            if let Some(twice) = twice(&sweep.noise_multipliers) {
+                return refuse(format!("[sweep] noise_multipliers holds {twice} twice"));
+            }
+            if let Some(twice) = twice(&sweep.clients_per_round) {
+                return refuse(format!("[sweep] clients_per_round holds {twice} twice"));
+            }
+        }
+        if let Some(calibrate) = &self.calibrate {
+            if calibrate.base_noise_multiplier.get() <= 0.0 {
+                return refuse(
+                    "[calibrate] base_noise_multiplier = 0 has no ε to scale: it must be above 0"
+                        .to_owned(),
+                );
+            }
+            let target = calibrate.target_epsilon;
+            if target.get() <= 0.0 || !target.is_finite() {
+                return refuse(format!(
+                    "[calibrate] target_epsilon = {target} must be a finite number above 0"
+                ));
+            }
+        }
+        for run in self.runs() {
+            run.check(place)?;
+        }
+        Ok(())
+    }
+
+    /// The run of one setting with one seed.
+    #[must_use]
+    pub fn run(&self, noise: NoiseMultiplier, clients_per_round: f64, seed: Seed) -> RunConfig {
+        RunConfig {
+            name: self.name.clone(),
+            seed,
+            noise_multiplier: noise,
+            clients_per_round,
+            rounds: self.rounds,
+            delta: self.delta,
+            evaluate_every: self.evaluate_every,
+            sampling: self.sampling,
+            noise: self.noise,
+            data: self.data.clone(),
+            model: self.model.clone(),
+            client: self.client,
+            aggregation: self.aggregation,
+            server: self.server,
+            accounting: self.accounting.clone(),
+        }
+    }
+
+    /// All runs of the sweep, setting by setting; none without a `[sweep]`.
+    #[must_use]
+    pub fn runs(&self) -> Vec<RunConfig> {
+        let Some(sweep) = &self.sweep else { return Vec::new() };
+        let mut runs = Vec::new();
+        for &clients in &sweep.clients_per_round {
+            for &noise in &sweep.noise_multipliers {
+                runs.extend(self.seeds.iter().map(|&seed| self.run(noise, clients, seed)));
+            }
+        }
+        runs
+    }
+}
+
+impl RunConfig {
+    /// Checks the values that no single field can know.
+    ///
+    /// # Errors
+    /// [`SimError::Config`] naming the setting and its range.
+    pub fn check(&self, place: &str) -> Result<(), SimError> {
+        let refuse = |message: String| Err(SimError::config(place, message));
+        let clients = self.clients_per_round;
+        if !(clients > 0.0 && clients.is_finite()) {
+            return refuse(format!("clients_per_round = {clients} must be a number above 0"));
+        }
+        self.client.check().or_else(|message| refuse(format!("[client] {message}")))?;
+        self.model.check().or_else(|message| refuse(format!("[model] {message}")))?;
+        self.server.check().or_else(|message| refuse(format!("[server] {message}")))?;
+        self.accounting.check().or_else(|message| refuse(format!("[accounting] {message}")))?;
+        let mime = self.client.algorithm == Algorithm::MimeLite;
+        if mime && matches!(self.aggregation, AggregationConfig::Private { .. }) {
+            return refuse(
+                "[client] algorithm = \"mime_lite\" sends a second, raw gradient that no private \
+                 aggregation covers: use it with [aggregation] kind = \"mean\""
+                    .to_owned(),
+            );
+        }
+        if !self.aggregation.is_private() && self.noise_multiplier.get() > 0.0 {
+            return refuse(format!(
+                "noise_multiplier = {} has no effect with an aggregation that adds no noise: \
+                 set it to 0, or [aggregation] kind = \"private\"",
+                self.noise_multiplier
+            ));
+        }
+        // The noise must split between the updates and the count behind an adaptive clip.
+        crate::plan::aggregator(self).map(|_| ()).or_else(|error| refuse(error.to_string()))
+    }
+}
+
+/// A value that stands in the list twice.
+fn twice<T: PartialEq>(values: &[T]) -> Option<&T> {
+    values.iter().enumerate().find(|(i, value)| values[..*i].contains(value)).map(|(_, v)| v)
+}

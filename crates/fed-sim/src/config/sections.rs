@@ -1,0 +1,215 @@
+//! The sections of a configuration file.
+
+use std::num::NonZeroUsize;
+
+use dp_agg::{Clipping, RobustClipping, Weighting, Zeroing};
+use fed_data::{Choice, SyntheticWriters, Variant};
+use fed_model::{LocalSgd, MlpSpec};
+use serde::{Deserialize, Serialize};
+
+/// `[data]`: where the clients come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// `"auto"` (real data if they lie in the data folder, else the synthetic writers),
+    /// `"synthetic"`, or a path to real data.
+    pub source: Choice,
+    /// Which of EMNIST's characters.
+    pub variant: Variant,
+    /// Which synthetic writers, should it be those. Their seed decides the data, not the run.
+    pub synthetic: SyntheticWriters,
+}
+
+/// `[model]`: the network between the pixels and the classes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self { hidden: vec![200, 200] }
+    }
+}
+
+impl ModelConfig {
+    /// The network for data of this shape.
+    #[must_use]
+    pub fn spec(&self, inputs: usize, classes: usize) -> MlpSpec {
+        let widths: Vec<usize> =
+            std::iter::once(inputs).chain(self.hidden.iter().copied()).chain([classes]).collect();
+        MlpSpec::new(widths)
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.hidden.iter().find(|&&width| width == 0 || width > 1 << 20) {
+            Some(width) => Err(format!("hidden = {width}: a layer has 1 to 1048576 units")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `[client]`: what a client does with the parameters it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientConfig {
+    /// Which local work.
+    pub algorithm: Algorithm,
+    /// Step size of the local steps.
+    pub learning_rate: f64,
+    /// Momentum of the local steps, from rest in every round (`mime_lite`: the server's).
+    pub momentum: f64,
+    /// Examples a batch; the last partial batch is kept.
+    pub batch_size: NonZeroUsize,
+    /// Passes over the client's examples.
+    pub epochs: NonZeroUsize,
+    /// Strength of FedProx's proximal term; 0: none.
+    pub proximal: f64,
+    /// Whether a client visits its examples in a new order each time.
+    pub shuffle: bool,
+}
+
+/// Which local work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// Local SGD (FedAvg; FedProx with `proximal`).
+    #[default]
+    Sgd,
+    /// One gradient over the client's examples (FedSGD); `learning_rate`, `momentum`, `epochs`
+    /// and `proximal` have no meaning.
+    FedSgd,
+    /// Local SGD with the server's velocity held fixed (Mime Lite).
+    MimeLite,
+}
+
+impl Default for ClientConfig {
+    /// The tutorial's client.
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::Sgd,
+            learning_rate: 0.01,
+            momentum: 0.0,
+            batch_size: NonZeroUsize::new(32).expect("not zero"),
+            epochs: NonZeroUsize::MIN,
+            proximal: 0.0,
+            shuffle: true,
+        }
+    }
+}
+
+impl ClientConfig {
+    /// The local steps, with `momentum` as their own.
+    #[must_use]
+    pub fn local_sgd(&self) -> LocalSgd {
+        LocalSgd {
+            learning_rate: self.learning_rate,
+            momentum: self.momentum,
+            batch_size: self.batch_size,
+            epochs: self.epochs,
+            proximal: self.proximal,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        let bad = |name: &str, value: f64, range: &str| {
+            Err(format!("{name} = {value} must lie in {range}"))
+        };
+        if !(self.learning_rate >= 0.0 && self.learning_rate.is_finite()) {
+            return bad("learning_rate", self.learning_rate, "[0, ∞)");
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return bad("momentum", self.momentum, "[0, 1)");
+        }
+        if !(self.proximal >= 0.0 && self.proximal.is_finite()) {
+            return bad("proximal", self.proximal, "[0, ∞)");
+        }
+        Ok(())
+    }
+}
+
+/// `[aggregation]`: what happens to the clients' updates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum AggregationConfig {
+    /// Zeroing, clipping, Gaussian noise, division by the expected number of clients.
+    Private {
+        /// What becomes of updates with an outlandish coordinate.
+        #[serde(default)]
+        zeroing: Zeroing,
+        /// How the clip norm is found.
+        #[serde(default)]
+        clipping: Clipping,
+    },
+    /// The mean over the clients that took part; no clipping, no noise, no guarantee.
+    Mean {
+        /// Whether clients count once or by their number of examples.
+        #[serde(default)]
+        weighting: Weighting,
+    },
+    /// Zeroing and clipping at quantiles of the raw norms, then the mean; no guarantee.
+    Robust {
+        /// What becomes of updates with an outlandish coordinate.
+        #[serde(default)]
+        zeroing: Zeroing,
+        /// How the clip norm is found.
+        #[serde(default)]
+        clipping: RobustClipping,
+        /// Whether clients count once or by their number of examples.
+        #[serde(default)]
+        weighting: Weighting,
+    },
+}
+
+impl Default for AggregationConfig {
+    fn default() -> Self {
+        Self::Private { zeroing: Zeroing::default(), clipping: Clipping::default() }
+    }
+}
+
+impl AggregationConfig {
+    /// Whether noise protects the clients.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        matches!(self, Self::Private { .. })
+    }
+}
+
+/// `[accounting]`: how ε is computed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccountingConfig {
+    /// How a Rényi curve becomes `(ε, δ)`.
+    pub conversion: dp_accounting::rdp::Conversion,
+    /// At which Rényi orders.
+    pub orders: Orders,
+}
+
+/// Which Rényi orders are tried; each alone gives a valid bound.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Orders {
+    /// The tutorial's list.
+    #[default]
+    Tutorial,
+    /// The best real order.
+    Best,
+    /// These orders, each above 1.
+    #[serde(untagged)]
+    List(Vec<f64>),
+}
+
+impl AccountingConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        match &self.orders {
+            Orders::List(orders)
+                if orders.is_empty() || !orders.iter().all(|a| *a > 1.0 && a.is_finite()) =>
+            {
+                Err(format!("orders = {orders:?} must be finite numbers above 1, at least one"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A configuration's price before it runs, and the mechanism that earns it.
+
+use dp_accounting::calibrate::{ClientSearch, ClientVerdict};
+use dp_accounting::rdp::{self, Conversion};
+use dp_accounting::{Accountant, AccountingError, Epsilon, Ledger, Neighboring, RdpAccountant};
+use dp_agg::{
+    AggregateError, Aggregator, Clipping, GaussianAggregator, GaussianConfig, NoiseSplit,
+    PlainMean, RobustConfig, RobustMean,
+};
+
+use crate::cohort::{CohortSampler, Sampling};
+use crate::config::{AccountingConfig, AggregationConfig, Experiment, Orders, RunConfig};
+use crate::error::SimError;
+
+/// The sampler of a run on a population of this many clients.
+///
+/// # Errors
+/// [`SimError::Cohort`] if such cohorts cannot be drawn.
+pub fn sampler(config: &RunConfig, population: usize) -> Result<CohortSampler, SimError> {
+    CohortSampler::new(config.sampling, population, config.clients_per_round)
+}
+
+/// The aggregator of a run, before its first round.
+///
+/// # Errors
+/// [`AggregateError`] if a setting is out of range.
+pub fn aggregator(config: &RunConfig) -> Result<Box<dyn Aggregator>, AggregateError> {
+    Ok(match config.aggregation {
+        AggregationConfig::Private { zeroing, clipping } => {
+            Box::new(GaussianAggregator::new(GaussianConfig {
+                noise_multiplier: config.noise_multiplier.get(),
+                clients_per_round: config.clients_per_round,
+                zeroing,
+                clipping,
+            })?)
+        }
+        AggregationConfig::Mean { weighting } => Box::new(PlainMean::new(weighting)),
+        AggregationConfig::Robust { zeroing, clipping, weighting } => {
+            let clipping = Some(clipping);
+            Box::new(RobustMean::new(RobustConfig { zeroing, clipping, weighting })?)
+        }
+    })
+}
+
+/// How the run's noise is split between the updates and the count behind an adaptive clip.
+///
+/// # Errors
+/// [`AggregateError`] if the noise cannot be split.
+pub fn noise_split(config: &RunConfig) -> Result<NoiseSplit, AggregateError> {
+    let noise = config.noise_multiplier.get();
+    match config.aggregation {
+        AggregationConfig::Private { clipping: Clipping::Adaptive(adaptive), .. } => {
+            NoiseSplit::new(noise, config.clients_per_round, adaptive.count_stddev)
+        }
+        _ => NoiseSplit::all_on_values(noise),
+    }
+}
+
+/// The releases that all rounds of the run will make: what its ledger will hold.
+///
+/// # Errors
+/// [`SimError`] if the run cannot be.
+pub fn planned_ledger(config: &RunConfig, population: usize) -> Result<Ledger, SimError> {
+    let event = sampler(config, population)?.amplify(aggregator(config)?.event());
+    let mut ledger = Ledger::new();
+    for _ in 0..config.rounds.get() {
+        ledger.record(event.clone());
+    }
+    Ok(ledger)
+}
+
+/// The accountant that a configuration asks for.
+fn accountant(
+    config: &AccountingConfig,
+    relation: Neighboring,
+) -> Result<RdpAccountant, AccountingError> {
+    Ok(RdpAccountant::new(relation)
+        .with_orders(orders(&config.orders)?)
+        .with_conversion(config.conversion))
+}
+
+fn orders(orders: &Orders) -> Result<rdp::Orders, AccountingError> {
+    match orders {
+        Orders::Tutorial => Ok(rdp::Orders::tutorial()),
+        Orders::Best => Ok(rdp::Orders::best()),
+        Orders::List(list) => rdp::Orders::list(list.clone()),
+    }
+}
+
+/// The accountant in words, for a privacy statement.
+#[must_use]
+pub fn describe_accounting(config: &AccountingConfig) -> String {
+    let orders = match &config.orders {
+        Orders::Tutorial => "the tutorial's list of orders".to_owned(),
+        Orders::Best => "the best real order".to_owned(),
+        Orders::List(list) => format!("{} given orders", list.len()),
+    };
+    let conversion = match config.conversion {
+        Conversion::Classic => "classic conversion (Mironov 2017)",
+        Conversion::Improved => "improved conversion (Canonne, Kamath, Steinke 2020)",
+    };
+    format!("Rényi differential privacy, {orders}, {conversion}")
+}
+
+/// ε of everything on `ledger`, at the run's δ.
+///
+/// # Errors
+/// [`SimError::Accounting`] if the accountant has no proof for what is on the ledger.
+pub fn epsilon(
+    config: &RunConfig,
+    relation: Neighboring,
+    ledger: &Ledger,
+) -> Result<Epsilon, SimError> {
+    if ledger.is_empty() {
+        return Ok(Epsilon::ZERO);
+    }
+    let mut accountant = accountant(&config.accounting, relation)?;
+    ledger.replay(&mut accountant)?;
+    Ok(accountant.epsilon(config.delta)?)
+}
+
+/// Clients per round and noise multiplier that meet the experiment's target, found by the
+/// tutorial's search with the experiment's accountant.
+///
+/// # Errors
+/// [`SimError::Config`] without a `[calibrate]` or if the search does not speak of the
+/// experiment's sampling or aggregation; [`SimError::Accounting`] if the search fails.
+pub fn calibrate(
+    experiment: &Experiment,
+    place: &str,
+    population: usize,
+) -> Result<ClientVerdict, SimError> {
+    let Some(wanted) = experiment.calibrate else {
+        return Err(SimError::config(
+            place,
+            "has no [calibrate] (target_epsilon, base_noise_multiplier, base_clients_per_round)",
+        ));
+    };
+    if experiment.sampling != Sampling::Poisson || !experiment.aggregation.is_private() {
+        return Err(SimError::config(
+            place,
+            "[calibrate] needs sampling = \"poisson\" and [aggregation] kind = \"private\"",
+        ));
+    }
+    let base = u64::from(wanted.base_clients_per_round.get());
+    if base > population as u64 {
+        return Err(SimError::Cohort {
+            clients_per_round: base as f64,
+            population,
+            reason: "[calibrate] base_clients_per_round is larger than the population",
+        });
+    }
+    let search = ClientSearch {
+        population: population as u64,
+        base_clients: base,
+        base_noise_multiplier: wanted.base_noise_multiplier,
+        target: wanted.target_epsilon,
+    };
+    let rounds = u64::from(experiment.rounds.get());
+    let orders = orders(&experiment.accounting.orders)?;
+    let conversion = experiment.accounting.conversion;
+    Ok(search.run_rdp(rounds, experiment.delta, &orders, conversion)?)
+}

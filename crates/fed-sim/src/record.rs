@@ -1,0 +1,199 @@
+//! What a run writes down.
+//!
+//! What a server could release and what only a simulation knows are kept apart: `released` is
+//! what the guarantee covers, `diagnostics` is raw client data. A record holds no clock, so the
+//! records of two runs with one seed are equal to the last bit; times go to [`PhaseTimes`].
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dp_accounting::Epsilon;
+use fed_model::Metrics;
+use serde::{Deserialize, Serialize};
+
+use crate::error::SimError;
+use crate::server::Step;
+
+/// One round, after it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoundRecord {
+    /// Number of the round, from 0.
+    pub round: u32,
+    /// What a server could release: the guarantee covers it.
+    pub released: Released,
+    /// What only a simulation knows: raw client data that the guarantee does not cover.
+    pub diagnostics: Diagnostics,
+}
+
+/// What a server could release of a round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Released {
+    /// Clip norm that this round's updates were clipped to; none without clipping.
+    pub clip_norm: Option<f64>,
+    /// Clip norm of the next round, from the noised count.
+    pub next_clip_norm: Option<f64>,
+    /// Standard deviation of the noise on each coordinate of the mean.
+    pub noise_stddev: f64,
+    /// L2 norm of the aggregate, noise included.
+    pub aggregate_norm: f64,
+    /// Whether the server could use the aggregate.
+    pub step: Step,
+}
+
+/// What only a simulation knows of a round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Diagnostics {
+    /// Clients that took part.
+    pub clients: usize,
+    /// Examples that were trained on.
+    pub examples: u64,
+    /// Batches that were trained on.
+    pub batches: u64,
+    /// Clients whose norm was at most the clip norm.
+    pub unclipped: usize,
+    /// Clients whose update was above the zeroing threshold.
+    pub zeroed: usize,
+    /// Zeroing threshold of this round; none without zeroing.
+    pub zeroing_threshold: Option<f64>,
+    /// Clients whose update was not finite.
+    pub non_finite: usize,
+    /// Mean of the clients' joint norms before clipping; 0 without clients.
+    pub mean_update_norm: f64,
+    /// Largest of the clients' joint norms before clipping.
+    pub max_update_norm: f64,
+    /// Accuracy on the clients' examples before each local step.
+    pub train_accuracy: f64,
+    /// Loss on the clients' examples before each local step.
+    pub train_loss: f64,
+}
+
+/// The model after `round` rounds, on the test set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationRecord {
+    /// Rounds of training before this evaluation.
+    pub round: u32,
+    /// Sums over the test examples.
+    pub metrics: Metrics,
+    /// Clip norm that the next round will use; none without clipping.
+    pub clip_norm: Option<f64>,
+    /// ε spent so far, at the run's δ.
+    pub epsilon: Epsilon,
+}
+
+/// Where the time of a round went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PhaseTimes {
+    /// Drawing the cohort.
+    pub sample: Duration,
+    /// Local training, clipping and summing.
+    pub train: Duration,
+    /// Noise and release.
+    pub release: Duration,
+    /// Ledger, server step, records.
+    pub server: Duration,
+}
+
+impl PhaseTimes {
+    /// The whole round.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.sample + self.train + self.release + self.server
+    }
+}
+
+/// Listens to a run. Progress bars, records and stop buttons are observers.
+pub trait Observer {
+    /// A round is over.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible to go on.
+    fn round(&mut self, record: &RoundRecord, times: &PhaseTimes) -> Result<(), SimError> {
+        let _ = (record, times);
+        Ok(())
+    }
+
+    /// The model was evaluated.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible to go on.
+    fn evaluation(&mut self, record: &EvaluationRecord) -> Result<(), SimError> {
+        let _ = record;
+        Ok(())
+    }
+
+    /// Asked before each round: whether to stop here.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// An observer that listens to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// Two observers as one.
+impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
+    fn round(&mut self, record: &RoundRecord, times: &PhaseTimes) -> Result<(), SimError> {
+        self.0.round(record, times)?;
+        self.1.round(record, times)
+    }
+
+    fn evaluation(&mut self, record: &EvaluationRecord) -> Result<(), SimError> {
+        self.0.evaluation(record)?;
+        self.1.evaluation(record)
+    }
+
+    fn stop(&self) -> bool {
+        self.0.stop() || self.1.stop()
+    }
+}
+
+/// Appends JSON lines to a file, each flushed when it is complete.
+#[derive(Debug)]
+pub struct JsonLines {
+    path: PathBuf,
+    file: std::fs::File,
+}
+
+impl JsonLines {
+    /// A new file.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if the file exists or cannot be made.
+    pub fn create(path: &Path) -> Result<Self, SimError> {
+        let file = std::fs::File::create_new(path).map_err(SimError::io(path))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Appends one value as a line.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if the line cannot be written.
+    pub fn append(&mut self, value: &impl Serialize) -> Result<(), SimError> {
+        let mut line = serde_json::to_vec(value)
+            .map_err(|error| SimError::io(&self.path)(std::io::Error::other(error)))?;
+        line.push(b'\n');
+        // One write a line: a reader never sees half of one unless the disk fills up.
+        self.file.write_all(&line).map_err(SimError::io(&self.path))
+    }
+}
+
+/// All values of a JSON-lines file.
+///
+/// # Errors
+/// [`SimError::Io`] if the file cannot be read, [`SimError::Config`] naming the line that is not
+/// what it should be.
+pub fn read_json_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, SimError> {
+    let text = std::fs::read_to_string(path).map_err(SimError::io(path))?;
+    text.lines()
+        .enumerate()
+        .map(|(number, line)| {
+            serde_json::from_str(line).map_err(|error| {
+                SimError::config(format!("{}:{}", path.display(), number + 1), error.to_string())
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,343 @@
+//! The loop that reads like the paper: draw a cohort, train it, release the noisy mean, step.
+//!
+//! One round of DP-FedAvg with user-level privacy (McMahan, Ramage, Talwar, Zhang 2018, Algorithm
+//! 1; adaptive clipping by Andrew, Thakkar, McMahan, Ramaswamy 2021). An empty cohort is a round
+//! like any other: it is paid for, its noise is released, and momentum carries the model on.
+
+use std::time::Instant;
+
+use dp_accounting::{Epsilon, Ledger};
+use dp_agg::{Aggregator, Noise, NoiseMode, NoiseSource};
+use fed_data::{Examples, FederatedData, ShuffleSeed};
+use fed_model::{CohortJob, CohortSum, Learner, LocalWork, Metrics};
+use rand::SeedableRng;
+use rand::rngs::SysRng;
+use rand_chacha::ChaCha20Rng;
+
+use crate::cohort::CohortSampler;
+use crate::config::{Algorithm, RunConfig};
+use crate::error::SimError;
+use crate::plan;
+use crate::record::{Diagnostics, EvaluationRecord, Observer, PhaseTimes, Released, RoundRecord};
+use crate::seed::Stream;
+use crate::server::{Server, Step};
+
+/// A training run between two rounds.
+pub struct Simulation<'a> {
+    config: RunConfig,
+    population: &'a dyn FederatedData,
+    learner: &'a dyn Learner,
+    sampler: CohortSampler,
+    aggregator: Box<dyn Aggregator>,
+    server: Server,
+    /// Velocity that Mime Lite's clients use; empty for the other algorithms.
+    mime_velocity: Vec<f32>,
+    ledger: Ledger,
+    round: u32,
+}
+
+impl<'a> Simulation<'a> {
+    /// A run before its first round, from seeded initial weights.
+    ///
+    /// # Errors
+    /// [`SimError`] if the configuration does not fit the population or the network.
+    pub fn new(
+        config: RunConfig,
+        population: &'a dyn FederatedData,
+        learner: &'a dyn Learner,
+    ) -> Result<Self, SimError> {
+        let params = learner.init(&mut config.seed.rng(Stream::Init, 0));
+        Self::with_params(config, population, learner, params)
+    }
+
+    /// A run before its first round, from given weights.
+    ///
+    /// # Errors
+    /// [`SimError`] if the configuration does not fit the population or the network.
+    ///
+    /// # Panics
+    /// If `params` does not fit the learner's network.
+    pub fn with_params(
+        config: RunConfig,
+        population: &'a dyn FederatedData,
+        learner: &'a dyn Learner,
+        params: Vec<f32>,
+    ) -> Result<Self, SimError> {
+        assert_eq!(params.len(), learner.dim(), "initial weights fit the network");
+        config.check("run")?;
+        let sampler = plan::sampler(&config, population.num_clients())?;
+        let aggregator = plan::aggregator(&config)?;
+        let mime_velocity = match config.client.algorithm {
+            Algorithm::MimeLite => vec![0.0; params.len()],
+            Algorithm::Sgd | Algorithm::FedSgd => Vec::new(),
+        };
+        let server = Server::new(config.server, params);
+        Ok(Self {
+            config,
+            population,
+            learner,
+            sampler,
+            aggregator,
+            server,
+            mime_velocity,
+            ledger: Ledger::new(),
+            round: 0,
+        })
+    }
+
+    /// Everything that decides the run's numbers.
+    #[must_use]
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// The model's parameters.
+    #[must_use]
+    pub fn params(&self) -> &[f32] {
+        self.server.params()
+    }
+
+    /// What was released so far.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Rounds finished.
+    #[must_use]
+    pub fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// Clip norm that the next round will use; none without clipping.
+    #[must_use]
+    pub fn clip_norm(&self) -> Option<f64> {
+        self.aggregator.rule().clip_norm
+    }
+
+    /// ε of everything released so far, at the run's δ.
+    ///
+    /// # Errors
+    /// [`SimError::Accounting`] if the accountant has no proof for what was released.
+    pub fn epsilon(&self) -> Result<Epsilon, SimError> {
+        plan::epsilon(&self.config, self.sampler.relation(), &self.ledger)
+    }
+
+    /// One round.
+    ///
+    /// # Errors
+    /// [`SimError::Learn`] if the learner fails; the round then counts as not begun.
+    #[tracing::instrument(level = "debug", skip_all, fields(round = self.round, cohort))]
+    pub fn step(&mut self) -> Result<(RoundRecord, PhaseTimes), SimError> {
+        let start = Instant::now();
+        let cohort = self.sampler.sample(&mut self.cohort_rng()?);
+        self.step_with(&cohort, start)
+    }
+
+    /// One round with a cohort from elsewhere.
+    ///
+    /// The ledger is charged as if the run's sampler had drawn it, so the guarantee holds only if
+    /// it was drawn that way: for tests and for replaying recorded cohorts.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn step_with_cohort(
+        &mut self,
+        cohort: &[usize],
+    ) -> Result<(RoundRecord, PhaseTimes), SimError> {
+        self.step_with(cohort, Instant::now())
+    }
+
+    fn step_with(
+        &mut self,
+        cohort: &[usize],
+        start: Instant,
+    ) -> Result<(RoundRecord, PhaseTimes), SimError> {
+        tracing::Span::current().record("cohort", cohort.len());
+        let round = self.round;
+        let rule = self.aggregator.rule();
+        let drawn = Instant::now();
+
+        let trained = self.train(cohort)?;
+        let velocity = self.mime_step(cohort)?;
+        let trained_at = Instant::now();
+
+        let CohortSum { sum, reports } = trained;
+        let spec = self.aggregator.noise(sum.dim());
+        let stddev = spec.stddev();
+        let noise = spec.draw(&self.noise_source())?;
+        // Paid before it is released: a failure in between charges too much, never too little.
+        self.ledger.record(self.sampler.amplify(self.aggregator.event()));
+        let release = self.aggregator.release(sum, noise)?;
+        let released_at = Instant::now();
+
+        let step = self.server.apply(&release.mean);
+        if let Some(velocity) = velocity {
+            self.mime_velocity = velocity;
+        }
+        self.round += 1;
+
+        let mut metrics = Metrics::default();
+        let mut diagnostics = Diagnostics {
+            clients: reports.len(),
+            examples: 0,
+            batches: 0,
+            unclipped: 0,
+            zeroed: 0,
+            zeroing_threshold: rule.zeroing_threshold,
+            non_finite: 0,
+            mean_update_norm: 0.0,
+            max_update_norm: 0.0,
+            train_accuracy: 0.0,
+            train_loss: 0.0,
+        };
+        for report in &reports {
+            metrics += report.metrics;
+            diagnostics.batches += report.batches;
+            diagnostics.unclipped += usize::from(report.verdict.unclipped);
+            diagnostics.zeroed += usize::from(report.verdict.zeroed);
+            diagnostics.non_finite += usize::from(!report.verdict.finite);
+            diagnostics.mean_update_norm += report.verdict.norm / reports.len() as f64;
+            diagnostics.max_update_norm = diagnostics.max_update_norm.max(report.verdict.norm);
+        }
+        diagnostics.examples = metrics.examples;
+        diagnostics.train_accuracy = metrics.accuracy();
+        diagnostics.train_loss = metrics.loss();
+        let squares: f64 = release.mean.iter().map(|&value| f64::from(value).powi(2)).sum();
+        let released = Released {
+            clip_norm: rule.clip_norm,
+            next_clip_norm: self.aggregator.rule().clip_norm,
+            noise_stddev: stddev / self.config.clients_per_round,
+            aggregate_norm: squares.sqrt(),
+            step,
+        };
+        let times = PhaseTimes {
+            sample: drawn - start,
+            train: trained_at - drawn,
+            release: released_at - trained_at,
+            server: released_at.elapsed(),
+        };
+        Ok((RoundRecord { round, released, diagnostics }, times))
+    }
+
+    /// Where this round's noise comes from.
+    fn noise_source(&self) -> NoiseSource {
+        match self.config.noise {
+            NoiseMode::Simulation => NoiseSource::Simulation {
+                key: self.config.seed.key(Stream::Noise, u64::from(self.round)),
+            },
+            NoiseMode::Release => NoiseSource::Release,
+        }
+    }
+
+    /// The generator that draws this round's cohort. A cohort that an adversary can draw again
+    /// amplifies nothing, so a release takes the system's entropy here too.
+    fn cohort_rng(&self) -> Result<ChaCha20Rng, SimError> {
+        match self.config.noise {
+            NoiseMode::Simulation => {
+                Ok(self.config.seed.rng(Stream::Cohort, u64::from(self.round)))
+            }
+            NoiseMode::Release => ChaCha20Rng::try_from_rng(&mut SysRng).map_err(|error| {
+                SimError::io("system entropy")(std::io::Error::other(error.to_string()))
+            }),
+        }
+    }
+
+    /// Trains a cohort from the current parameters.
+    fn train(&self, cohort: &[usize]) -> Result<CohortSum, SimError> {
+        let client = &self.config.client;
+        let work = match client.algorithm {
+            Algorithm::Sgd => LocalWork::Sgd(client.local_sgd()),
+            Algorithm::FedSgd => LocalWork::Gradient { batch_size: client.batch_size },
+            Algorithm::MimeLite => {
+                let mut sgd = client.local_sgd();
+                sgd.momentum = 0.0;
+                LocalWork::Mime { sgd, momentum: client.momentum, velocity: &self.mime_velocity }
+            }
+        };
+        self.train_cohort(cohort, &work, &self.aggregator.rule())
+    }
+
+    fn train_cohort(
+        &self,
+        cohort: &[usize],
+        work: &LocalWork<'_>,
+        rule: &dp_agg::UpdateRule,
+    ) -> Result<CohortSum, SimError> {
+        let key = self.config.seed.key(Stream::Shuffle, u64::from(self.round));
+        let job = CohortJob {
+            params: self.server.params(),
+            population: self.population,
+            cohort,
+            rule,
+            work,
+            shuffle: self.config.client.shuffle.then(|| ShuffleSeed::new(key)),
+        };
+        self.learner
+            .train_cohort(&job)
+            .map_err(|source| SimError::Learn { round: self.round, source })
+    }
+
+    /// Mime Lite's second pass: the mean gradient at the broadcast parameters (weighted as the
+    /// updates are) moves the velocity that the next round's clients use. `None` for the other algorithms.
+    fn mime_step(&self, cohort: &[usize]) -> Result<Option<Vec<f32>>, SimError> {
+        if self.config.client.algorithm != Algorithm::MimeLite {
+            return Ok(None);
+        }
+        let mut mean = dp_agg::PlainMean::new(self.aggregator.rule().weighting);
+        let work = LocalWork::Gradient { batch_size: self.config.client.batch_size };
+        let gradients = self.train_cohort(cohort, &work, &mean.rule())?;
+        let none = Noise::none(gradients.sum.dim(), mean.rule().grid());
+        let gradient = mean.release(gradients.sum, none)?.mean;
+        if !gradient.iter().all(|value| value.is_finite()) {
+            return Ok(None);
+        }
+        let momentum = self.config.client.momentum as f32;
+        let step = |(velocity, gradient): (&f32, f32)| momentum * velocity + gradient;
+        Ok(Some(self.mime_velocity.iter().zip(gradient).map(step).collect()))
+    }
+
+    /// The model as it is now, on `test`.
+    ///
+    /// # Errors
+    /// [`SimError::Learn`] if the learner fails, [`SimError::Accounting`] if there is no price.
+    pub fn evaluate(&self, test: &Examples<'_>) -> Result<EvaluationRecord, SimError> {
+        let metrics = self
+            .learner
+            .evaluate(self.server.params(), test)
+            .map_err(|source| SimError::Learn { round: self.round, source })?;
+        let (round, clip_norm) = (self.round, self.clip_norm());
+        Ok(EvaluationRecord { round, metrics, clip_norm, epsilon: self.epsilon()? })
+    }
+
+    /// All rounds that are left, with evaluations before every `evaluate_every`-th round and
+    /// after the last.
+    ///
+    /// # Errors
+    /// Those of a round and of the observer; [`SimError::Interrupted`] if the observer asked to
+    /// stop.
+    pub fn run(
+        &mut self,
+        test: &Examples<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), SimError> {
+        let rounds = self.config.rounds.get();
+        while self.round < rounds {
+            if observer.stop() {
+                return Err(SimError::Interrupted { rounds: self.round });
+            }
+            if self.round.is_multiple_of(self.config.evaluate_every.get()) {
+                observer.evaluation(&self.evaluate(test)?)?;
+            }
+            let (record, times) = self.step()?;
+            if record.released.step == Step::RejectedNonFinite {
+                tracing::warn!(
+                    round = record.round,
+                    "the aggregate was not finite: the server kept its parameters"
+                );
+            }
+            observer.round(&record, &times)?;
+        }
+        observer.evaluation(&self.evaluate(test)?)
+    }
+}

@@ -1,0 +1,207 @@
+//! What a run guarantees, in full: never an ε without the mechanism that earned it.
+//!
+//! The points follow the reporting advice of Ponomareva et al. 2023, "How to DP-fy ML", Section
+//! 5.3: unit, neighbours, mechanism, sampling, accountant, ε and δ, and what is not covered.
+
+use std::fmt;
+
+use dp_accounting::{Delta, Epsilon, Ledger, Neighboring};
+use dp_agg::{Clipping, NoiseMode, Zeroing};
+use serde::{Deserialize, Serialize};
+
+use crate::cohort::CohortSampler;
+use crate::config::{AggregationConfig, Algorithm, RunConfig};
+use crate::error::SimError;
+use crate::plan;
+
+/// The guarantee of one run, or of several on the same clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PrivacyStatement {
+    /// ε of this run's final model and of everything its server could see on the way.
+    pub epsilon: Epsilon,
+    /// δ of the guarantee.
+    pub delta: Delta,
+    /// Number of clients.
+    pub population: usize,
+    /// Whose data are protected.
+    pub unit: String,
+    /// Which data sets count as neighbours.
+    pub neighbours: Neighboring,
+    /// How a round protects them.
+    pub mechanism: String,
+    /// How cohorts are drawn.
+    pub sampling: String,
+    /// Rounds that were paid for.
+    pub rounds: u64,
+    /// What computed ε.
+    pub accountant: String,
+    /// Where the noise came from.
+    pub noise_source: String,
+    /// Number of runs on the same clients that this statement's experiment made.
+    pub runs: u64,
+    /// ε of all those runs together, by composition.
+    pub epsilon_of_all_runs: Epsilon,
+    /// What the guarantee does not cover, a sentence each.
+    pub not_covered: Vec<String>,
+    /// What a reader should be warned of, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl PrivacyStatement {
+    /// The statement of a run whose releases are on `ledger`, one of `runs` equal runs on the
+    /// same clients.
+    ///
+    /// # Errors
+    /// [`SimError::Accounting`] if the accountant has no proof for the ledger.
+    pub fn new(
+        config: &RunConfig,
+        sampler: &CohortSampler,
+        population: usize,
+        ledger: &Ledger,
+        runs: u64,
+    ) -> Result<Self, SimError> {
+        let neighbours = sampler.relation();
+        let epsilon = plan::epsilon(config, neighbours, ledger)?;
+        let mut all = Ledger::new();
+        for _ in 0..runs {
+            for entry in ledger.entries() {
+                all.record_many(entry.event.clone(), entry.count);
+            }
+        }
+        Ok(Self {
+            epsilon,
+            delta: config.delta,
+            population,
+            unit: "one user: all examples of one client".to_owned(),
+            neighbours,
+            mechanism: mechanism(config),
+            sampling: sampler.describe(),
+            rounds: ledger.len(),
+            accountant: plan::describe_accounting(&config.accounting),
+            noise_source: config.noise.to_string(),
+            runs,
+            epsilon_of_all_runs: plan::epsilon(config, neighbours, &all)?,
+            not_covered: not_covered(config),
+            warnings: warnings(config, population),
+        })
+    }
+}
+
+/// The mechanism of a round, in words.
+fn mechanism(config: &RunConfig) -> String {
+    let z = config.noise_multiplier;
+    match config.aggregation {
+        AggregationConfig::Mean { .. } => "mean of the raw updates: no clipping, no noise".into(),
+        AggregationConfig::Robust { .. } => {
+            "mean of updates clipped at a quantile of the raw norms: no noise".into()
+        }
+        AggregationConfig::Private { clipping: Clipping::Fixed { clip_norm }, .. } => format!(
+            "Gaussian noise of multiplier {z} on the sum of updates clipped to L2 norm {clip_norm}"
+        ),
+        AggregationConfig::Private { clipping: Clipping::Adaptive(_), .. } => {
+            match plan::noise_split(config) {
+                Ok(split) => format!(
+                    "Gaussian noise of total multiplier {z}: {:.6} on the sum of updates clipped to \
+                     an adaptive L2 norm, and a standard deviation of {} on the count that moves \
+                     the norm",
+                    split.values(),
+                    split.count_stddev()
+                ),
+                Err(_) => format!("Gaussian noise of total multiplier {z}"),
+            }
+        }
+    }
+}
+
+/// What stands outside the guarantee.
+fn not_covered(config: &RunConfig) -> Vec<String> {
+    let mut list = Vec::new();
+    if let AggregationConfig::Private { zeroing: Zeroing::Adaptive(_), .. } = config.aggregation {
+        list.push(
+            "adaptive zeroing: its threshold follows raw update magnitudes and the raw cohort size"
+                .to_owned(),
+        );
+    }
+    if config.client.algorithm == Algorithm::MimeLite {
+        list.push("the second gradient that Mime Lite's clients send".to_owned());
+    }
+    list.push(
+        "raw measurements of the simulation: training metrics, update norms, cohort sizes, counts"
+            .to_owned(),
+    );
+    list.push("test metrics, where they are computed on the users' own held-out examples".into());
+    list.push("the choice of hyper-parameters by looking at other runs on the same users".into());
+    if config.noise == NoiseMode::Simulation {
+        list.push(
+            "whoever knows the seed: cohorts and noise can be drawn again and subtracted"
+                .to_owned(),
+        );
+    }
+    list
+}
+
+fn warnings(config: &RunConfig, population: usize) -> Vec<String> {
+    let mut list = Vec::new();
+    let least = 1.0 / population.max(1) as f64;
+    if config.delta.get() >= least {
+        list.push(format!(
+            "δ = {} is not below 1/population = {least:.2e}: it would allow the release of a whole \
+             user's data",
+            config.delta
+        ));
+    }
+    if plan::noise_split(config).is_ok_and(|split| split.starves_values()) {
+        list.push(
+            "the noise on the clip count is so small that the updates need at least twice the \
+             noise: raise clients_per_round or count_stddev"
+                .to_owned(),
+        );
+    }
+    list
+}
+
+impl fmt::Display for PrivacyStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let relation = match self.neighbours {
+            Neighboring::AddOrRemoveOne => "data sets that differ by adding or removing one user",
+            Neighboring::ReplaceOne => "data sets that differ by replacing one user by another",
+            Neighboring::ZeroOutOne => "data sets that differ by blanking one user",
+            _ => "see the accountant",
+        };
+        if self.epsilon.is_finite() {
+            writeln!(
+                f,
+                "Guarantee: ({:.4}, {:e})-differential privacy of the final model",
+                self.epsilon.get(),
+                self.delta.get()
+            )?;
+        } else {
+            writeln!(f, "Guarantee: none (ε = infinity at δ = {:e})", self.delta.get())?;
+        }
+        writeln!(f, "  unit         {}", self.unit)?;
+        writeln!(f, "  neighbours   {relation}")?;
+        writeln!(f, "  mechanism    {}", self.mechanism)?;
+        writeln!(f, "  sampling     {}", self.sampling)?;
+        writeln!(f, "  rounds       {}", self.rounds)?;
+        writeln!(f, "  accountant   {}", self.accountant)?;
+        writeln!(f, "  noise        {}", self.noise_source)?;
+        if self.runs > 1 {
+            let all = self.epsilon_of_all_runs;
+            let total =
+                if all.is_finite() { format!("{:.4}", all.get()) } else { "infinity".to_owned() };
+            writeln!(
+                f,
+                "  runs         {}; releasing all of them costs ε = {total} at the same δ",
+                self.runs
+            )?;
+        }
+        for (position, item) in self.not_covered.iter().enumerate() {
+            let head = if position == 0 { "  not covered" } else { "" };
+            writeln!(f, "{head:<13}  - {item}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "  warning      {warning}")?;
+        }
+        Ok(())
+    }
+}

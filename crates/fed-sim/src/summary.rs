@@ -1,0 +1,190 @@
+//! Finished runs into the rows of a table and the lines of a figure.
+
+use std::fmt::Write;
+
+use dp_accounting::Epsilon;
+use serde::Serialize;
+
+use crate::directory::Cell;
+
+/// One setting over its seeds, after the last round.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SummaryRow {
+    /// Noise multiplier `z`.
+    pub noise_multiplier: f64,
+    /// Expected clients per round.
+    pub clients_per_round: f64,
+    /// Rounds of training.
+    pub rounds: u32,
+    /// Number of seeds.
+    pub seeds: usize,
+    /// Mean over seeds of the accuracy.
+    pub accuracy: f64,
+    /// Standard deviation over seeds (0 for one seed).
+    pub accuracy_sd: f64,
+    /// Mean over seeds of the loss.
+    pub loss: f64,
+    /// Standard deviation over seeds (0 for one seed).
+    pub loss_sd: f64,
+    /// Mean over seeds of the final clip norm.
+    pub clip_norm: Option<f64>,
+    /// ε of one run.
+    pub epsilon: Epsilon,
+    /// δ of the guarantee.
+    pub delta: f64,
+}
+
+/// One setting's curve over its seeds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// Noise multiplier `z`.
+    pub noise_multiplier: f64,
+    /// Expected clients per round.
+    pub clients_per_round: f64,
+    /// Number of seeds.
+    pub seeds: usize,
+    /// The points, by round.
+    pub points: Vec<CurvePoint>,
+}
+
+/// A curve at one round: mean, least and greatest over the seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// Rounds of training.
+    pub round: u32,
+    /// Accuracy: mean, least, greatest.
+    pub accuracy: [f64; 3],
+    /// Loss: mean, least, greatest.
+    pub loss: [f64; 3],
+}
+
+/// Runs of one setting that follow one another in `cells`.
+fn settings(cells: &[Cell]) -> impl Iterator<Item = &[Cell]> {
+    cells.chunk_by(|a, b| {
+        a.config.noise_multiplier == b.config.noise_multiplier
+            && a.config.clients_per_round.total_cmp(&b.config.clients_per_round).is_eq()
+    })
+}
+
+fn mean_and_sd(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    if values.len() < 2 {
+        return (mean, 0.0);
+    }
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (squares / (count - 1.0)).sqrt())
+}
+
+/// A row a setting, from runs sorted by setting.
+#[must_use]
+pub fn rows(cells: &[Cell]) -> Vec<SummaryRow> {
+    settings(cells)
+        .filter_map(|runs| {
+            let last: Vec<_> = runs.iter().filter_map(|run| run.evaluations.last()).collect();
+            let (first, end) = (runs.first()?, last.first()?);
+            let column = |value: fn(&crate::directory::EvaluationRow) -> f64| {
+                mean_and_sd(&last.iter().map(|row| value(row)).collect::<Vec<_>>())
+            };
+            let (accuracy, accuracy_sd) = column(|row| row.accuracy);
+            let (loss, loss_sd) = column(|row| row.loss);
+            let clips: Vec<f64> = last.iter().filter_map(|row| row.clip_norm).collect();
+            Some(SummaryRow {
+                noise_multiplier: first.config.noise_multiplier.get(),
+                clients_per_round: first.config.clients_per_round,
+                rounds: end.round,
+                seeds: runs.len(),
+                accuracy,
+                accuracy_sd,
+                loss,
+                loss_sd,
+                clip_norm: (!clips.is_empty()).then(|| mean_and_sd(&clips).0),
+                epsilon: first.privacy.epsilon,
+                delta: first.config.delta.get(),
+            })
+        })
+        .collect()
+}
+
+/// A curve a setting, from runs sorted by setting.
+#[must_use]
+pub fn curves(cells: &[Cell]) -> Vec<Curve> {
+    settings(cells)
+        .filter_map(|runs| {
+            let first = runs.first()?;
+            let points = first
+                .evaluations
+                .iter()
+                .map(|row| {
+                    let same = runs
+                        .iter()
+                        .flat_map(|run| &run.evaluations)
+                        .filter(|other| other.round == row.round);
+                    let (accuracy, loss): (Vec<f64>, Vec<f64>) =
+                        same.map(|other| (other.accuracy, other.loss)).unzip();
+                    CurvePoint {
+                        round: row.round,
+                        accuracy: mean_least_greatest(&accuracy),
+                        loss: mean_least_greatest(&loss),
+                    }
+                })
+                .collect();
+            Some(Curve {
+                noise_multiplier: first.config.noise_multiplier.get(),
+                clients_per_round: first.config.clients_per_round,
+                seeds: runs.len(),
+                points,
+            })
+        })
+        .collect()
+}
+
+fn mean_least_greatest(values: &[f64]) -> [f64; 3] {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    [mean_and_sd(values).0, least, greatest]
+}
+
+/// The rows as a Markdown table, columns padded so that it reads as plain text too.
+#[must_use]
+pub fn markdown(rows: &[SummaryRow]) -> String {
+    let mut table = vec![
+        ["noise multiplier", "clients a round", "ε (one run)", "accuracy", "loss", "clip norm"]
+            .map(str::to_owned),
+    ];
+    for row in rows {
+        let spread = |mean: f64, sd: f64| {
+            if row.seeds > 1 { format!("{mean:.4} ± {sd:.4}") } else { format!("{mean:.4}") }
+        };
+        table.push([
+            row.noise_multiplier.to_string(),
+            row.clients_per_round.to_string(),
+            if row.epsilon.is_finite() {
+                format!("{:.4}", row.epsilon.get())
+            } else {
+                "infinite".to_owned()
+            },
+            spread(row.accuracy, row.accuracy_sd),
+            spread(row.loss, row.loss_sd),
+            row.clip_norm.map_or_else(|| "none".to_owned(), |clip| format!("{clip:.4}")),
+        ]);
+    }
+    let width =
+        |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let mut text = String::new();
+    for (number, row) in table.iter().enumerate() {
+        for (cell, width) in row.iter().zip(&widths) {
+            let padding = " ".repeat(width - cell.chars().count());
+            let _ = write!(text, "| {padding}{cell} ");
+        }
+        text.push_str("|\n");
+        if number == 0 {
+            for width in &widths {
+                let _ = write!(text, "|{}:", "-".repeat(width + 1));
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
+}

@@ -1,0 +1,154 @@
+//! Every ε comes from the ledger, and the ledger from what was released.
+
+mod toy;
+
+use dp_accounting::{NoiseMultiplier, rdp};
+use fed_sim::config::{AccountingConfig, Orders};
+use fed_sim::{PrivacyStatement, Sampling, Seed, SimError, Simulation, plan};
+use toy::{config, learner, population};
+
+#[test]
+fn what_was_planned_is_what_is_on_the_ledger() {
+    let (population, learner) = (population(), learner(1));
+    let config = config(0.3, 6.0);
+    let mut run = Simulation::new(config.clone(), &population, &*learner).expect("sound");
+    run.run(&population.all_examples(), &mut fed_sim::record::Silent).expect("trained");
+    let planned = plan::planned_ledger(&config, 30).expect("a plan");
+    assert_eq!(run.ledger().entries(), planned.entries());
+    assert_eq!(run.ledger().len(), u64::from(config.rounds.get()));
+    let epsilon = run.epsilon().expect("a price").get();
+    assert!(epsilon.is_finite() && epsilon > 0.0, "{epsilon}");
+}
+
+#[test]
+fn an_empty_cohort_still_pays_and_still_steps() {
+    let (population, learner) = (population(), learner(1));
+    let mut run = Simulation::new(config(0.3, 6.0), &population, &*learner).expect("sound");
+    run.step_with_cohort(&[0, 3, 9]).expect("a round");
+    let (before, paid) = (run.params().to_vec(), run.epsilon().expect("a price"));
+    let (record, _) = run.step_with_cohort(&[]).expect("an empty round");
+    assert_eq!(record.diagnostics.clients, 0);
+    assert_ne!(run.params(), before, "noise and momentum move the model");
+    assert_eq!(run.ledger().len(), 2);
+    assert!(run.epsilon().expect("a price") > paid);
+}
+
+#[test]
+fn no_noise_is_no_guarantee() {
+    let (population, learner) = (population(), learner(1));
+    let mut run = Simulation::new(config(0.0, 6.0), &population, &*learner).expect("sound");
+    assert!(run.epsilon().expect("nothing was released yet").get() <= 0.0);
+    run.step().expect("a round");
+    assert!(!run.epsilon().expect("a price").is_finite());
+    let config = run.config().clone();
+    let sampler = plan::sampler(&config, 30).expect("sound");
+    let statement = PrivacyStatement::new(&config, &sampler, 30, run.ledger(), 1).expect("said");
+    assert!(statement.to_string().starts_with("Guarantee: none"), "{statement}");
+}
+
+/// A Poisson price is never put on a cohort of fixed size: the event says how it was drawn.
+#[test]
+fn a_fixed_cohort_is_never_priced_as_a_poisson_sample() {
+    let mut fixed = config(0.3, 6.0);
+    fixed.sampling = Sampling::FixedSize;
+    fixed.accounting = AccountingConfig { orders: Orders::Best, ..AccountingConfig::default() };
+    let planned = plan::planned_ledger(&fixed, 30).expect("a plan");
+    let text = serde_json::to_string(planned.entries()).expect("JSON");
+    assert!(text.contains("fixed_size_sampled") && !text.contains("poisson"), "{text}");
+    let relation = plan::sampler(&fixed, 30).expect("sound").relation();
+    let mut poisson = config(0.3, 6.0);
+    poisson.accounting = fixed.accounting.clone();
+    let poisson_ledger = plan::planned_ledger(&poisson, 30).expect("a plan");
+    let poisson_relation = plan::sampler(&poisson, 30).expect("sound").relation();
+    assert_ne!(relation, poisson_relation);
+    let cheap = plan::epsilon(&poisson, poisson_relation, &poisson_ledger).expect("a price");
+    match plan::epsilon(&fixed, relation, &planned) {
+        Ok(epsilon) => assert!(epsilon > cheap, "{epsilon} against {cheap}"),
+        Err(error) => assert!(matches!(error, SimError::Accounting(_)), "{error}"),
+    }
+}
+
+/// The noise multiplier of the accountant is the total one, whatever the split.
+#[test]
+fn the_price_is_that_of_the_total_noise_multiplier() {
+    let config = config(0.3, 6.0);
+    let ledger = plan::planned_ledger(&config, 30).expect("a plan");
+    let sampler = plan::sampler(&config, 30).expect("sound");
+    let split = plan::epsilon(&config, sampler.relation(), &ledger).expect("a price");
+    let mut accountant =
+        dp_accounting::RdpAccountant::new(sampler.relation()).with_orders(rdp::Orders::tutorial());
+    let total = dp_accounting::DpEvent::gaussian(NoiseMultiplier::new(0.3).expect("in range"));
+    let rounds = u64::from(config.rounds.get());
+    dp_accounting::Accountant::compose(&mut accountant, &sampler.amplify(total), rounds)
+        .expect("composed");
+    let total = dp_accounting::Accountant::epsilon(&accountant, config.delta).expect("a price");
+    assert!((split.get() / total.get() - 1.0).abs() < 1e-12, "{split} against {total}");
+}
+
+#[test]
+fn a_statement_names_everything_it_must() {
+    let (population, learner) = (population(), learner(1));
+    let mut run = Simulation::new(config(0.3, 6.0), &population, &*learner).expect("sound");
+    run.step().expect("a round");
+    let config = run.config().clone();
+    let sampler = plan::sampler(&config, 30).expect("sound");
+    let statement = PrivacyStatement::new(&config, &sampler, 30, run.ledger(), 3).expect("said");
+    assert!(statement.epsilon_of_all_runs > statement.epsilon);
+    let text = statement.to_string();
+    for part in [
+        "unit", "neighbours", "adding or removing one user", "mechanism", "sampling", "Poisson",
+        "rounds", "accountant", "noise", "not a release", "not covered", "adaptive zeroing",
+        "hyper-parameters", "releasing all of them",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    // δ = 1e-3 is below 1/30; at 0.1 it is not, and the statement says so.
+    let mut careless = config;
+    careless.delta = dp_accounting::Delta::new(0.1).expect("in range");
+    let statement = PrivacyStatement::new(&careless, &sampler, 30, run.ledger(), 1).expect("said");
+    assert!(statement.to_string().contains("not below 1/population"), "{statement}");
+}
+
+#[test]
+fn a_cohort_larger_than_the_population_is_refused() {
+    let (population, learner) = (population(), learner(1));
+    let error = Simulation::new(config(0.3, 31.0), &population, &*learner).err().expect("refused");
+    assert!(error.to_string().contains("31") && error.to_string().contains("30"), "{error}");
+}
+
+/// The same seed gives the same run, bit for bit, with any number of workers; another seed does
+/// not.
+#[test]
+fn runs_are_equal_to_the_bit_on_any_number_of_threads() {
+    let population = population();
+    let trained = |threads: usize, seed: u64| {
+        let learner = learner(threads);
+        let mut config = config(0.3, 6.0);
+        config.seed = Seed(seed);
+        let mut run = Simulation::new(config, &population, &*learner).expect("sound");
+        let mut records = Vec::new();
+        for _ in 0..4 {
+            records.push(run.step().expect("a round").0);
+        }
+        let bits: Vec<u32> = run.params().iter().map(|value| value.to_bits()).collect();
+        (bits, serde_json::to_string(&records).expect("JSON"))
+    };
+    let one = trained(1, 7);
+    assert_eq!(one, trained(1, 7));
+    assert_eq!(one, trained(2, 7));
+    assert_eq!(one, trained(3, 7));
+    assert_ne!(one.0, trained(1, 8).0);
+}
+
+/// Switching the noise off changes neither the weights that a run starts from nor who is drawn.
+#[test]
+fn purposes_do_not_share_randomness() {
+    let (population, learner) = (population(), learner(1));
+    let first = |noise: f64| {
+        let mut run = Simulation::new(config(noise, 6.0), &population, &*learner).expect("sound");
+        let start = run.params().to_vec();
+        let (record, _) = run.step().expect("a round");
+        (start, record.diagnostics)
+    };
+    assert_eq!(first(0.0), first(0.3));
+}

@@ -1,0 +1,83 @@
+//! `--backend`: a name into a learner, and a build without it into one that has it.
+//!
+//! Everyday commands are built without a GPU stack. Asked for a back end that is not in this
+//! binary, the program has cargo build the variant that has it (a folder of its own below
+//! `target/`, so nothing is built twice) and runs that in its place.
+
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::process::Command;
+
+use fed_model::{Backend, Learner, MlpSpec};
+
+use crate::failure::Failure;
+
+/// Where and how a command trains.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct BackendArgs {
+    /// What trains: cpu, flex, ndarray or wgpu
+    #[arg(long, default_value = "cpu", value_name = "NAME")]
+    pub(crate) backend: Backend,
+    /// Worker threads; results do not depend on it [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+impl BackendArgs {
+    /// The learner that these arguments ask for.
+    pub(crate) fn open(&self, spec: &MlpSpec) -> Result<Box<dyn Learner>, Failure> {
+        let threads = self.threads.unwrap_or_else(|| {
+            std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+        });
+        Ok(fed_model::open(self.backend, spec, threads)?)
+    }
+
+    /// Runs this very command in a build that has the back end, if this one does not.
+    ///
+    /// Returns without doing anything where the back end is there.
+    #[expect(clippy::print_stderr, reason = "one line of talk before a long build")]
+    pub(crate) fn hand_over_if_missing(&self) -> Result<(), Failure> {
+        if self.backend.is_compiled_in() {
+            return Ok(());
+        }
+        if std::env::var_os(HANDED_OVER).is_some() {
+            return Err(Failure::failed(format_args!(
+                "the build for --backend {} does not have it",
+                self.backend
+            )));
+        }
+        let (feature, minutes) = match self.backend {
+            Backend::Wgpu => ("wgpu", "about 15 minutes on two cores"),
+            _ => ("burn", "about 4 minutes on two cores"),
+        };
+        if std::io::stderr().is_terminal() {
+            eprintln!(
+                "building the variant with --backend {}: the first time takes {minutes}",
+                self.backend
+            );
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["run", "--profile", "backends", "--package", "xtask", "--features", feature])
+            .arg("--manifest-path")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+            .arg("--")
+            .args(std::env::args_os().skip(1))
+            .env(HANDED_OVER, "1")
+            .status()
+            .map_err(|error| {
+                Failure::failed(format_args!(
+                    "--backend {} is not in this build and cargo could not be started: {error}",
+                    self.backend
+                ))
+            })?;
+        match status.code() {
+            Some(0) => std::process::exit(0),
+            Some(code) => Err(Failure::ended(u8::try_from(code).unwrap_or(1))),
+            None => Err(Failure::ended(130)),
+        }
+    }
+}
+
+/// Set for the process that was started in our place, so that it never starts another.
+const HANDED_OVER: &str = "FED_DP_BACKEND_BUILD";

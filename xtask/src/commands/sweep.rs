@@ -1,0 +1,45 @@
+//! `cargo xtask sweep`: every setting of a grid, side by side.
+
+use std::path::PathBuf;
+
+use fed_data::FederatedData;
+
+use super::report;
+use super::train::{Session, TrainArgs, read_experiment};
+use crate::failure::Failure;
+use crate::{interrupt, say};
+
+/// Train every setting of a grid and compare them: table, figures, records.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to run: a TOML file with a [sweep]
+    config: PathBuf,
+    #[command(flatten)]
+    train: TrainArgs,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    interrupt::listen()?;
+    args.train.backend.hand_over_if_missing()?;
+    let mut experiment = read_experiment(&args.config)?;
+    if experiment.sweep.is_none() {
+        return Err(Failure::bad_input(format_args!(
+            "{} has no [sweep]; `cargo xtask final` runs a [calibrate]",
+            args.config.display()
+        )));
+    }
+    let dataset = args.train.data.open(&mut experiment)?;
+    let runs = experiment.runs();
+    let session = Session::open(&args.train, experiment, dataset, &runs)?;
+    say(format_args!("Data: {}", session.dataset.source))?;
+    say(format_args!(
+        "Sweep: {} runs of {} rounds on {} clients, trained by {}\n",
+        runs.len(),
+        session.experiment.rounds,
+        session.dataset.train.num_clients(),
+        session.learner.describe()
+    ))?;
+    session.train(&runs, runs.len() as u64)?;
+    report::write(&session.directory)
+}

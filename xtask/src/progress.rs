@@ -1,0 +1,121 @@
+//! What a person sees of a run: the tutorial's lines on standard output, a bar on standard error.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use fed_sim::{EvaluationRecord, Observer, PhaseTimes, RoundRecord, RunConfig, SimError};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::failure::Failure;
+use crate::interrupt;
+
+/// The bar over all rounds of all runs of a command. Hidden where standard error is no terminal.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// A bar over `rounds` rounds in all.
+    pub(crate) fn rounds(rounds: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(rounds), target());
+        bar.set_style(style("{msg} {wide_bar} round {pos}/{len}, {eta} left"));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar }
+    }
+
+    /// Opens data, with a bar for each step that takes long enough to be seen.
+    pub(crate) fn data<T, E>(
+        open: impl FnOnce(&mut dyn FnMut(fed_data::Progress)) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let bar = ProgressBar::with_draw_target(None, target());
+        bar.set_style(style("{msg} {wide_bar} {percent}%, {eta} left"));
+        let opened = open(&mut |progress| {
+            bar.set_message(progress.step);
+            match progress.total {
+                Some(total) => bar.set_length(total),
+                None => bar.unset_length(),
+            }
+            bar.set_position(progress.done);
+        });
+        bar.finish_and_clear();
+        opened
+    }
+
+    /// A line of data, printed above the bar.
+    pub(crate) fn say(&self, line: impl std::fmt::Display) -> Result<(), Failure> {
+        self.bar.suspend(|| crate::say(line))
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// An observer of one run.
+    pub(crate) fn run(&self, config: &RunConfig) -> RunProgress<'_> {
+        self.bar.set_message(format!("z = {}, seed {}", config.noise_multiplier, config.seed.0));
+        RunProgress { progress: self, rounds: config.rounds.get(), output: None }
+    }
+}
+
+fn target() -> ProgressDrawTarget {
+    if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is sound").progress_chars("━╸ ")
+}
+
+/// Prints one run's evaluations and moves the bar.
+pub(crate) struct RunProgress<'a> {
+    progress: &'a Progress,
+    rounds: u32,
+    /// Why a line could not be printed.
+    output: Option<Failure>,
+}
+
+impl RunProgress<'_> {
+    /// Whether all lines could be printed.
+    pub(crate) fn output(&mut self) -> Result<(), Failure> {
+        self.output.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Observer for RunProgress<'_> {
+    fn round(&mut self, _: &RoundRecord, _: &PhaseTimes) -> Result<(), SimError> {
+        self.progress.bar.inc(1);
+        Ok(())
+    }
+
+    fn evaluation(&mut self, record: &EvaluationRecord) -> Result<(), SimError> {
+        let round = record.round;
+        // The tutorial's choice of rounds to print; all of them are recorded.
+        if round >= 25 && round % 25 != 0 && round != self.rounds {
+            return Ok(());
+        }
+        let clip = record.clip_norm.map_or_else(String::new, |clip| format!(", clip {clip:.4}"));
+        let epsilon = if record.epsilon.is_finite() {
+            format!("{:.4}", record.epsilon.get())
+        } else {
+            "infinite".to_owned()
+        };
+        let line = format!(
+            "Round {round:3}: accuracy {:.4}, loss {:.4}{clip}, ε so far {epsilon}",
+            record.metrics.accuracy(),
+            record.metrics.loss(),
+        );
+        if let Err(failure) = self.progress.say(line) {
+            self.output = Some(failure);
+        }
+        Ok(())
+    }
+
+    fn stop(&self) -> bool {
+        // A reader that went away ends the run like Ctrl-C does: cleanly.
+        self.output.is_some() || interrupt::asked()
+    }
+}

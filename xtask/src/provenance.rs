@@ -1,0 +1,72 @@
+//! Where a run's numbers come from: version, build, machine, data.
+
+use fed_data::Source;
+use serde::Serialize;
+
+/// Written to `provenance.json`.
+#[derive(Serialize)]
+pub(crate) struct Provenance {
+    version: &'static str,
+    commit: Option<String>,
+    uncommitted_changes: Option<bool>,
+    rustc: &'static str,
+    build: &'static str,
+    features: Vec<&'static str>,
+    command: Vec<String>,
+    started_unix_seconds: u64,
+    processor: String,
+    cores: usize,
+    memory_bytes: u64,
+    learner: String,
+    data: Source,
+}
+
+impl Provenance {
+    /// What is known when a run starts.
+    pub(crate) fn new(learner: String, data: Source) -> Self {
+        let system = sysinfo::System::new_with_specifics(
+            sysinfo::RefreshKind::nothing()
+                .with_cpu(sysinfo::CpuRefreshKind::nothing())
+                .with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
+        );
+        let processor = system.cpus().first().map_or_else(
+            || std::env::consts::ARCH.to_owned(),
+            |cpu| format!("{} ({})", cpu.brand().trim(), std::env::consts::ARCH),
+        );
+        let mut features = Vec::new();
+        for (name, on) in [("burn", cfg!(feature = "burn")), ("wgpu", cfg!(feature = "wgpu"))] {
+            if on {
+                features.push(name);
+            }
+        }
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: git(&["rev-parse", "HEAD"]),
+            uncommitted_changes: git(&["status", "--porcelain"]).map(|text| !text.is_empty()),
+            rustc: env!("FED_DP_RUSTC"),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" },
+            features,
+            command: std::env::args().skip(1).collect(),
+            started_unix_seconds: std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |elapsed| elapsed.as_secs()),
+            processor,
+            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            memory_bytes: system.total_memory(),
+            learner,
+            data,
+        }
+    }
+}
+
+/// What git says, if it is there and this is a checkout.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = std::process::Command::new("git")
+        .arg("-C")
+        .arg(env!("CARGO_MANIFEST_DIR"))
+        .args(arguments)
+        .stderr(std::process::Stdio::null())
+        .output()
+        .ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
