@@ -131,7 +131,7 @@ mod tests {
             prop_assert_eq!(batches.len(), plan.count(n));
             for batch in &batches {
                 for (&label, &value) in batch.labels.iter().zip(&batch.features) {
-                    prop_assert_eq!(f32::from(label) / 255.0, value);
+                    prop_assert_eq!((f32::from(label) / 255.0).to_bits(), value.to_bits());
                 }
             }
             let seen: Vec<u8> = batches.into_iter().flat_map(|batch| batch.labels).collect();

@@ -46,11 +46,7 @@ pub(crate) enum Maker {
     /// Files, by size and time of change.
     Files(Vec<Stamp>),
     /// A program: seed, clients and version of the drawing.
-    Drawing {
-        seed: u64,
-        clients: usize,
-        drawing: u32,
-    },
+    Drawing { seed: u64, clients: usize, drawing: u32 },
 }
 
 /// A file at one moment.
@@ -67,7 +63,8 @@ impl Stamp {
         let absolute = fs::canonicalize(path).map_err(read)?;
         let metadata = fs::metadata(path).map_err(read)?;
         let changed = metadata.modified().map_err(read)?;
-        let changed_ns = changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        let changed_ns =
+            changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         Ok(Self { path: absolute, bytes: metadata.len(), changed_ns })
     }
 }

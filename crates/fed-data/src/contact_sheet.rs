@@ -30,7 +30,8 @@ pub fn contact_sheet(
     columns: usize,
     scale: usize,
 ) -> Result<Vec<u8>, DataError> {
-    let parameter = |parameter, value: String, range| DataError::Parameter { parameter, value, range };
+    let parameter =
+        |parameter, value: String, range| DataError::Parameter { parameter, value, range };
     let side = data.width().isqrt();
     if side * side != data.width() || side == 0 {
         let value = data.width().to_string();
@@ -62,7 +63,8 @@ pub fn contact_sheet(
             examples.copy_row(order[column * order.len() / shown], &mut picture);
             for (pixel, &value) in picture.iter().enumerate() {
                 let grey = (value.clamp(0.0, 1.0) * 255.0).round() as u8;
-                let (x, y) = ((column * side + pixel % side) * scale, (row * side + pixel / side) * scale);
+                let (x, y) =
+                    ((column * side + pixel % side) * scale, (row * side + pixel / side) * scale);
                 for line in y..y + scale {
                     sheet[line * width + x..][..scale].fill(grey);
                 }

@@ -94,12 +94,7 @@ pub struct Dataset {
 impl Dataset {
     /// Joins two splits; `name`, `synthetic`, `files` and `why` go into the source, which is
     /// otherwise computed.
-    pub(crate) fn new(
-        train: Split,
-        test: Split,
-        origin: Origin,
-        digest: ContentDigest,
-    ) -> Self {
+    pub(crate) fn new(train: Split, test: Split, origin: Origin, digest: ContentDigest) -> Self {
         let source = Source {
             name: origin.name,
             synthetic: origin.synthetic,

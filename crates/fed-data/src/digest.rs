@@ -80,7 +80,10 @@ pub(crate) fn client_hash(examples: &Examples<'_>) -> ClientHash {
 }
 
 fn hashes(split: &Split) -> Vec<ClientHash> {
-    (0..split.num_clients()).into_par_iter().map(|index| client_hash(&split.client(index))).collect()
+    (0..split.num_clients())
+        .into_par_iter()
+        .map(|index| client_hash(&split.client(index)))
+        .collect()
 }
 
 /// Sixteen hexadecimal digits of a hash, to tell names apart.

@@ -189,10 +189,9 @@ impl DataError {
         match self {
             Self::Network { .. } | Self::Checksum { .. } | Self::Memory { .. } => true,
             Self::Status { status, .. } => *status >= 500,
-            Self::Io { source, .. } => !matches!(
-                source.kind(),
-                io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput
-            ),
+            Self::Io { source, .. } => {
+                !matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput)
+            }
             _ => false,
         }
     }

@@ -196,7 +196,9 @@ impl Fetch {
         let (mut at, total) = match status {
             StatusCode::OK => {
                 // The whole file, asked for or not.
-                out.set_len(0).map_err(|error| DataError::io("write", part, error))?;
+                if have > 0 {
+                    out.set_len(0).map_err(|error| DataError::io("write", part, error))?;
+                }
                 (0, length(&response))
             }
             StatusCode::PARTIAL_CONTENT => match content_range(&response) {
@@ -223,7 +225,11 @@ impl Fetch {
                     401 | 403 => "access was refused; check the address, or a proxy in between",
                     _ => "that is not an answer with the file",
                 };
-                return Err(DataError::Status { url: url.to_owned(), status: status.as_u16(), hint });
+                return Err(DataError::Status {
+                    url: url.to_owned(),
+                    status: status.as_u16(),
+                    hint,
+                });
             }
         };
         let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
@@ -279,7 +285,8 @@ fn agent(url: &str) -> ureq::Agent {
         // A connection that went silent is given up, and the next one goes on where it stopped.
         .timeout_recv_body(Some(Duration::from_secs(600)));
     // A server on this machine is not asked by way of a proxy.
-    if ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|on| url.starts_with(on)) {
+    if ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|on| url.starts_with(on))
+    {
         config = config.proxy(None);
     }
     config.build().into()
@@ -379,4 +386,24 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_checksums_says_the_same() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../datasets/checksums.toml");
+        let Ok(text) = fs::read_to_string(path) else { return }; // not part of the package
+        let page: toml::Table = text.parse().expect("well-formed TOML");
+        assert_eq!(page["base_url"].as_str(), Some(BASE_URL));
+        let archives = page["archives"].as_table().expect("a table");
+        assert_eq!(archives.len(), ARCHIVES.len());
+        for archive in ARCHIVES {
+            let entry = archives.get(archive.file).and_then(|entry| entry.as_table());
+            let sha256 = entry.expect(archive.file).get("sha256").and_then(|value| value.as_str());
+            assert_eq!(sha256, archive.sha256, "{}", archive.file);
+        }
+    }
 }

@@ -60,9 +60,8 @@ pub fn read(images: &Path, labels: &Path, writers: &Path) -> Result<Dataset, Dat
     // Images by writer, each writer's in MNIST's order.
     let mut by_writer: Vec<(u32, u32)> = Vec::with_capacity(table.rows);
     for (row, (entry, &label)) in table.values.chunks_exact(32).zip(&classes.values).enumerate() {
-        let column = |index: usize| {
-            u32::from_be_bytes(std::array::from_fn(|byte| entry[4 * index + byte]))
-        };
+        let column =
+            |index: usize| u32::from_be_bytes(std::array::from_fn(|byte| entry[4 * index + byte]));
         let (class, writer) = (column(0), column(2));
         if label > 9 {
             return Err(DataError::Label {
@@ -185,12 +184,19 @@ impl Idx {
         };
         let magic = u32::from(kind) << 8 | (row.len() as u32 + 1);
         if word(0)? != magic {
-            return Err(wrong(format!("it begins with {:#010x} instead of {magic:#010x}", word(0)?)));
+            return Err(wrong(format!(
+                "it begins with {:#010x} instead of {magic:#010x}",
+                word(0)?
+            )));
         }
         let rows = word(1)? as usize;
         for (axis, &expected) in row.iter().enumerate() {
             if word(2 + axis)? != expected {
-                return Err(wrong(format!("axis {} is {} long, not {expected}", axis + 1, word(2 + axis)?)));
+                return Err(wrong(format!(
+                    "axis {} is {} long, not {expected}",
+                    axis + 1,
+                    word(2 + axis)?
+                )));
             }
         }
         let element = if kind == 0x0C { 4 } else { 1 };

@@ -102,10 +102,16 @@ fn a_file_of_another_kind() {
     let path = folder.path().join("notes.txt");
     fs::write(&path, "not data").expect("a writable folder");
     assert!(message(&path).contains("none of the files that can be read"));
-    for name in ["a.sqlite", "a_train.h5", "a.sqlite.lzma", "a.tar.bz2", "a.fedcache", "x-idx3-ubyte"] {
+    for name in
+        ["a.sqlite", "a_train.h5", "a.sqlite.lzma", "a.tar.bz2", "a.fedcache", "x-idx3-ubyte"]
+    {
         let path = folder.path().join(name);
         fs::write(folder.path().join("a_test.h5"), "not data").expect("a writable folder");
-        for content in ["", "not data", "not data but rather long; long enough for any header that there may be"] {
+        for content in [
+            "",
+            "not data",
+            "not data but rather long; long enough for any header that there may be",
+        ] {
             fs::write(&path, content).expect("a writable folder");
             let text = message(&path);
             assert!(text.contains(name) || text.contains("a_test.h5"), "{text}");
@@ -160,10 +166,19 @@ fn labels_outside_the_classes() {
 #[test]
 fn a_database_at_odds_with_itself() {
     for (change, says) in [
-        ("UPDATE client_metadata SET num_examples = 4 WHERE split_name = 'digits_only_train'", "should have 4 examples, but it has 3"),
-        ("UPDATE client_metadata SET num_examples = 2 WHERE split_name = 'digits_only_train'", "more examples than were counted"),
+        (
+            "UPDATE client_metadata SET num_examples = 4 WHERE split_name = 'digits_only_train'",
+            "should have 4 examples, but it has 3",
+        ),
+        (
+            "UPDATE client_metadata SET num_examples = 2 WHERE split_name = 'digits_only_train'",
+            "more examples than were counted",
+        ),
         ("UPDATE client_metadata SET num_examples = -1", "has -1 examples"),
-        ("DELETE FROM client_metadata WHERE split_name = 'digits_only_test'", "no split `digits_only_test`; it holds digits_only_train"),
+        (
+            "DELETE FROM client_metadata WHERE split_name = 'digits_only_test'",
+            "no split `digits_only_test`; it holds digits_only_train",
+        ),
         ("DROP TABLE examples", "no such table"),
         ("UPDATE examples SET serialized_example_proto = x'0011' WHERE rowid = 2", "row 2"),
         ("UPDATE examples SET serialized_example_proto = 'text' WHERE rowid = 2", "row 2"),
@@ -213,7 +228,9 @@ fn truncated_and_damaged_databases() {
     for _ in 0..200 {
         let mut bytes = whole.clone();
         for _ in 0..20 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let at = (state >> 33) as usize % bytes.len();
             bytes[at] = (state >> 20) as u8;
         }
@@ -231,7 +248,8 @@ fn both_lzma_containers_and_what_is_left_of_truncated_ones() {
         ("xz.sqlite.lzma", Stream::new_easy_encoder(6, liblzma::stream::Check::Crc64)),
         ("alone.sqlite.lzma", Stream::new_lzma_encoder(&options)),
     ] {
-        let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream.expect("a stream"));
+        let mut encoder =
+            liblzma::write::XzEncoder::new_stream(Vec::new(), stream.expect("a stream"));
         encoder.write_all(&whole).expect("in memory");
         let packed = encoder.finish().expect("in memory");
         fs::write(folder.path().join(name), &packed).expect("a writable folder");
@@ -239,7 +257,10 @@ fn both_lzma_containers_and_what_is_left_of_truncated_ones() {
         assert_eq!(data.train.client(0).labels(), [3, 1, 2]);
         for length in [0, 5, 12, 13, packed.len() / 2, packed.len() - 5] {
             let error = damaged(folder.path(), name, &packed[..length]);
-            assert!(matches!(error, Some(DataError::Corrupt { .. })), "{name}, {length}: {error:?}");
+            assert!(
+                matches!(error, Some(DataError::Corrupt { .. })),
+                "{name}, {length}: {error:?}"
+            );
         }
         let mut hit = packed.clone();
         hit[packed.len() / 2] ^= 0x55;
@@ -273,13 +294,17 @@ fn archives_that_lack_a_file_or_an_end() {
     assert!(error.contains(name), "the file that the user knows: {error}");
     for length in [0, 3, both.len() / 2] {
         let error = damaged(folder.path(), name, &both[..length]);
-        assert!(matches!(error, Some(DataError::Corrupt { .. } | DataError::NoSplit { .. })), "{length}: {error:?}");
+        assert!(
+            matches!(error, Some(DataError::Corrupt { .. } | DataError::NoSplit { .. })),
+            "{length}: {error:?}"
+        );
     }
 }
 
 /// MNIST's three files with `n` pictures of two writers.
 fn mnist(folder: &Path, n: u32) -> [PathBuf; 3] {
-    let head = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+    let head =
+        |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
     let mut images = head(&[0x803, n, 28, 28]);
     images.resize(16 + 784 * n as usize, 40);
     let mut labels = head(&[0x801, n]);

@@ -13,7 +13,9 @@ fn options(folder: &Path) -> OpenOptions {
 }
 
 fn cache_file(folder: &Path) -> PathBuf {
-    let mut files = fs::read_dir(folder.join("cache")).expect("a cache").map(|file| file.expect("a file").path());
+    let mut files = fs::read_dir(folder.join("cache"))
+        .expect("a cache")
+        .map(|file| file.expect("a file").path());
     let file = files.next().expect("one file");
     assert!(files.next().is_none(), "and no other");
     file
@@ -107,7 +109,8 @@ fn what_was_imported_is_found_ever_after() {
     assert_eq!(auto.source.digest, data.source.digest);
     assert!(auto.source.why.contains("imported_digits_only.fedcache"), "{}", auto.source.why);
     assert!(auto.source.synthetic, "imported or not, it was drawn");
-    let by_path = options(folder.path()).choice(Choice::Path(file.clone())).open().expect("the same");
+    let by_path =
+        options(folder.path()).choice(Choice::Path(file.clone())).open().expect("the same");
     assert_eq!(by_path.source.digest, data.source.digest);
     // Nothing can make it anew, so damage is an error.
     let bytes = fs::read(&file).expect("it was written");
@@ -129,7 +132,8 @@ fn auto_without_real_data_says_so() {
 #[test]
 fn a_source_that_changed_makes_the_cache_anew() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+    let words =
+        |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
     let write = |ink: u8| {
         let mut images = words(&[0x803, 4, 28, 28]);
         images.resize(16 + 784 * 4, ink);

@@ -78,7 +78,10 @@ fn answer(
     let (start, limit) = match manner {
         Manner::Silent => return Ok(()),
         Manner::Status(status) => {
-            return write!(stream, "HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            return write!(
+                stream,
+                "HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
         }
         Manner::Good => (start, usize::MAX),
         Manner::HangUpAfter(bytes) => (start, bytes),
@@ -102,14 +105,18 @@ fn answer(
 }
 
 fn content() -> Vec<u8> {
-    (0..300_000_u32).map(|index| (index * 2_654_435_761 >> 13) as u8).collect()
+    (0..300_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
 fn archive(sha256: Option<&'static str>) -> Archive {
     Archive { file: "some.bin", about: "a test", sha256 }
 }
 
-fn fetch(server: &Server, folder: &Path, sha256: Option<&'static str>) -> Result<Fetched, DataError> {
+fn fetch(
+    server: &Server,
+    folder: &Path,
+    sha256: Option<&'static str>,
+) -> Result<Fetched, DataError> {
     Fetch::new(folder)
         .base_url(&server.url)
         .patience(3, Duration::from_millis(1))
@@ -144,7 +151,12 @@ fn a_download_arrives_whole_and_is_put_on_record() {
 
 #[test]
 fn a_dropped_connection_is_taken_up_where_it_broke() {
-    let manners = vec![Manner::HangUpAfter(100_000), Manner::Silent, Manner::HangUpAfter(50_000), Manner::Good];
+    let manners = vec![
+        Manner::HangUpAfter(100_000),
+        Manner::Silent,
+        Manner::HangUpAfter(50_000),
+        Manner::Good,
+    ];
     let (server, folder) = (Server::start(content(), manners), folder());
     let fetched = fetch(&server, folder.path(), None).expect("in the end");
     assert_eq!(fs::read(fetched.path).expect("it is there"), content());
@@ -188,7 +200,10 @@ fn a_wrong_checksum_is_refused_and_leaves_nothing() {
     let wrong = "00000000000000000000000000000000000000000000000000000000000000ff";
     let error = fetch(&server, folder.path(), Some(wrong)).expect_err("another file");
     assert!(matches!(error, DataError::Checksum { .. }));
-    assert!(error.to_string().contains(wrong) && error.to_string().contains("its origin"), "{error}");
+    assert!(
+        error.to_string().contains(wrong) && error.to_string().contains("its origin"),
+        "{error}"
+    );
     assert!(!folder.path().join("some.bin").exists());
     assert!(!folder.path().join("some.bin.part").exists());
 }
@@ -231,7 +246,8 @@ fn a_missing_file_is_not_asked_for_again() {
 
 #[test]
 fn a_server_in_trouble_is_asked_again() {
-    let (server, folder) = (Server::start(content(), vec![Manner::Status(503), Manner::Good]), folder());
+    let (server, folder) =
+        (Server::start(content(), vec![Manner::Status(503), Manner::Good]), folder());
     fetch(&server, folder.path(), None).expect("the second time");
 }
 

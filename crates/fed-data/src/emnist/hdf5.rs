@@ -35,9 +35,8 @@ pub(crate) fn read(path: &Path, split: &str, ask: &mut Ask<'_>) -> Result<Split,
         hdf5_reader::error::Error::Io(error) => DataError::io("open", path, error),
         other => wrong(other.to_string()),
     })?;
-    let examples = file
-        .group("examples")
-        .map_err(|error| wrong(format!("group `examples`: {error}")))?;
+    let examples =
+        file.group("examples").map_err(|error| wrong(format!("group `examples`: {error}")))?;
     let mut groups = examples
         .groups()
         .map_err(|error| wrong(format!("the clients in group `examples`: {error}")))?;
@@ -84,9 +83,8 @@ pub(crate) fn read(path: &Path, split: &str, ask: &mut Ask<'_>) -> Result<Split,
     for (batch, start) in clients.chunks(BATCH).zip((0..).step_by(BATCH)) {
         let read: Vec<_> = batch.par_iter().map(read_client).collect();
         for (index, read) in (start..).zip(read) {
-            let (labels, pixels) = read.map_err(|error| {
-                wrong(format!("client `{}`: {error}", filling.ids()[index]))
-            })?;
+            let (labels, pixels) =
+                read.map_err(|error| wrong(format!("client `{}`: {error}", filling.ids()[index])))?;
             filling.push(index, &labels, &pixels)?;
         }
         let done = (start + batch.len()) as u64;

@@ -66,7 +66,8 @@ pub(crate) struct Int64List {
 /// # Errors
 /// A sentence saying what is wrong.
 pub(crate) fn decode(blob: &[u8]) -> Result<(i64, Vec<f32>), String> {
-    let example = Example::decode(blob).map_err(|error| format!("not a tf.train.Example: {error}"))?;
+    let example =
+        Example::decode(blob).map_err(|error| format!("not a tf.train.Example: {error}"))?;
     let (mut label, mut pixels) = (None, None);
     // Where a key occurs twice the last entry counts, as for any protocol-buffer map.
     for entry in example.features.unwrap_or_default().feature {
@@ -137,7 +138,9 @@ mod tests {
                 let blob = [field(1, &parts.map(|part| part.clone()).concat()), unknown.to_vec()];
                 let (label, pixels) = decode(&blob.concat()).expect("well formed");
                 assert_eq!(label, 7);
-                assert!(pixels.iter().enumerate().all(|(i, &p)| p.to_bits() == (i as f32).to_bits()));
+                assert!(
+                    pixels.iter().enumerate().all(|(i, &p)| p.to_bits() == (i as f32).to_bits())
+                );
             }
         }
     }

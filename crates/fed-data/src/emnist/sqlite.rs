@@ -24,7 +24,9 @@ pub(crate) fn read(path: &Path, ask: &mut Ask<'_>) -> Result<(Split, Split), Dat
     check_length(path)?;
     let connection = Connection::open_with_flags(path, flags).map_err(wrong)?;
     // Files of strangers: no schema of theirs may call functions or write.
-    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;").map_err(wrong)?;
+    connection
+        .execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")
+        .map_err(wrong)?;
 
     let prefix = ask.variant.name();
     let names = [format!("{prefix}_train"), format!("{prefix}_test")];
@@ -149,7 +151,11 @@ fn check_length(path: &Path) -> Result<(), DataError> {
     let length = file.metadata().map_err(|error| DataError::io("read", path, error))?.len();
     let mut header = [0; 32];
     if file.read_exact(&mut header).is_err() || !header.starts_with(b"SQLite format 3\0") {
-        return Err(DataError::corrupt(path, FORMAT, "it does not begin as a SQLite database does"));
+        return Err(DataError::corrupt(
+            path,
+            FORMAT,
+            "it does not begin as a SQLite database does",
+        ));
     }
     let page = match u64::from(u16::from_be_bytes([header[16], header[17]])) {
         1 => 65_536,

@@ -43,11 +43,7 @@ pub(crate) fn lzma(path: &Path, ask: &mut Ask<'_>) -> Result<NamedTempFile, Data
             break;
         }
         out.write_all(&buffer[..read]).map_err(|error| DataError::io("unpack into", &to, error))?;
-        (ask.progress)(Progress {
-            step: "unpacking",
-            done: done.get(),
-            total: Some(length),
-        });
+        (ask.progress)(Progress { step: "unpacking", done: done.get(), total: Some(length) });
     }
     // The older container may end without a marker and without a checksum; whether the content is
     // whole is then for the reader of the content to say.
@@ -56,7 +52,11 @@ pub(crate) fn lzma(path: &Path, ask: &mut Ask<'_>) -> Result<NamedTempFile, Data
 }
 
 /// Unpacks the files `names` of a `.tar.bz2` into a temporary folder, under those names.
-pub(crate) fn tar_bz2(path: &Path, names: [&str; 2], ask: &mut Ask<'_>) -> Result<TempDir, DataError> {
+pub(crate) fn tar_bz2(
+    path: &Path,
+    names: [&str; 2],
+    ask: &mut Ask<'_>,
+) -> Result<TempDir, DataError> {
     const FORMAT: &str = "tar.bz2 archive";
     let wrong = |error: io::Error| DataError::corrupt(path, FORMAT, words(&error));
     let (file, length) = open(path)?;

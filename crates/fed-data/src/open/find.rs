@@ -17,21 +17,11 @@ pub(super) enum Found {
     /// The same, packed.
     SqliteLzma(PathBuf),
     /// TFF's two HDF5 files.
-    Hdf5 {
-        train: PathBuf,
-        test: PathBuf,
-    },
+    Hdf5 { train: PathBuf, test: PathBuf },
     /// The same, packed: the archive, and the names of the two files in it.
-    Hdf5Tar {
-        archive: PathBuf,
-        names: [&'static str; 2],
-    },
+    Hdf5Tar { archive: PathBuf, names: [&'static str; 2] },
     /// MNIST with QMNIST's writers.
-    Mnist {
-        images: PathBuf,
-        labels: PathBuf,
-        writers: PathBuf,
-    },
+    Mnist { images: PathBuf, labels: PathBuf, writers: PathBuf },
     /// A data set that was imported.
     Cache(PathBuf),
 }
@@ -143,7 +133,8 @@ pub(super) fn at(path: &Path, variant: Variant) -> Result<Found, DataError> {
         } else if name.contains("test") {
             (path.with_file_name(name.replace("test", "train")), owned)
         } else {
-            let hint = "the name of an HDF5 file must say `train` or `test`, and the other lie beside it";
+            let hint =
+                "the name of an HDF5 file must say `train` or `test`, and the other lie beside it";
             return Err(DataError::NotRecognised { path: owned, hint: hint.to_owned() });
         };
         for file in [&train, &test] {

@@ -86,10 +86,7 @@ impl Hand {
             let way = choose(ALLOGRAPHS[digit], draws);
             let mut points = [[0.0; 2]; MOST_POINTS];
             for (point, &(x, y)) in points.iter_mut().zip(way.strokes.iter().copied().flatten()) {
-                *point = [
-                    x + BETWEEN.points * draws.normal(),
-                    y + BETWEEN.points * draws.normal(),
-                ];
+                *point = [x + BETWEEN.points * draws.normal(), y + BETWEEN.points * draws.normal()];
             }
             Habit {
                 way,

@@ -40,21 +40,20 @@ impl Canvas {
             let [from, to] = [points[span], points[span + 1]];
             let before = if span > 0 { points[span - 1] } else { from };
             let after = if span + 2 < points.len() { points[span + 2] } else { to };
-            let slope = |a: [f32; 2], b: [f32; 2]| {
-                [(b[0] - a[0]) * roundness, (b[1] - a[1]) * roundness]
-            };
+            let slope =
+                |a: [f32; 2], b: [f32; 2]| [(b[0] - a[0]) * roundness, (b[1] - a[1]) * roundness];
             let (leave, arrive) = (slope(before, to), slope(from, after));
             let length = ((to[0] - from[0]) * (to[0] - from[0])
                 + (to[1] - from[1]) * (to[1] - from[1]))
                 .sqrt();
             // A curve is a little longer than its chord, hence the quarter more.
-            let pieces = ((length * 1.25 / PIECE) as u32 + 1).max(if points.len() > 2 { 2 } else { 1 });
+            let pieces =
+                ((length * 1.25 / PIECE) as u32 + 1).max(if points.len() > 2 { 2 } else { 1 });
             let mut last = from;
             for piece in 1..=pieces {
                 let t = piece as f32 / pieces as f32;
-                let next = [0, 1].map(|axis| {
-                    hermite(from[axis], to[axis], leave[axis], arrive[axis], t)
-                });
+                let next =
+                    [0, 1].map(|axis| hermite(from[axis], to[axis], leave[axis], arrive[axis], t));
                 self.segment(last, next, reach);
                 last = next;
             }
