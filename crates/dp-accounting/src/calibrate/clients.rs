@@ -153,6 +153,25 @@ impl ClientSearch {
         })
     }
 
+    /// Searches with the price of `rounds` rounds by the accountant that `make` makes, for
+    /// example an [`ExactAccountant`](crate::ExactAccountant), with which the tutorial needs 104
+    /// clients.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub fn run_with<A: Accountant>(
+        &self,
+        rounds: u64,
+        delta: Delta,
+        make: impl Fn() -> A,
+    ) -> Result<ClientVerdict, AccountingError> {
+        self.run(|proposal| {
+            let mut accountant = make();
+            accountant.compose(&proposal.round(), rounds)?;
+            Ok(Price { epsilon: accountant.epsilon(delta)?, order: None })
+        })
+    }
+
     /// The proposal with so many clients.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ impl Process {
             Step::Sampled(pair) => term.count * pair.ln_moment(c, exponent),
         };
         let sum: f64 = self.terms.iter().map(one).sum();
-        sum * (1.0 + 1e-12) + 1e-12
+        sum * (1.0 + 1e-12) + 1e-15
     }
 
     /// What a moment may be off, as a negative logarithm, to be of no weight in any power.
@@ -131,6 +131,42 @@ pub(crate) struct Contour {
     above: Vec<(f64, f64)>,
 }
 
+/// Where a contour may run, and what that costs.
+struct Line {
+    c: f64,
+    below: Vec<(f64, f64)>,
+    above: Vec<(f64, f64)>,
+    /// The period `D` at which the first alias on each side falls below the tolerance.
+    period: f64,
+}
+
+impl Line {
+    fn new(process: &Process, c: f64, epsilon: f64, ln_tolerance: f64) -> Self {
+        let at = |s: f64| (s, ln_kappa(s) + process.ln_moment(s));
+        let period = |&(s, ln): &(f64, f64)| {
+            (ln - s * epsilon - ln_tolerance + 2.0).max(1.0) / (s - c).abs()
+        };
+        // Each side has one best s, which lies nearer to c the heavier the tail.
+        let best = |parts: &[f64]| {
+            let mut bounds = vec![at(parts[0] * c)];
+            for &part in &parts[1..] {
+                let next = at(part * c);
+                let worse = period(&next) > period(&bounds[bounds.len() - 1]);
+                bounds.push(next);
+                if worse {
+                    break;
+                }
+            }
+            bounds
+        };
+        let below = best(&[0.0, 0.4, 0.7, 0.85, 0.93, 0.97]);
+        let above = best(&[2.5, 1.6, 1.3, 1.15, 1.07, 1.03, 1.015]);
+        let least = |bounds: &[(f64, f64)]| bounds.iter().map(period).fold(f64::INFINITY, f64::min);
+        let period = least(&below).max(least(&above));
+        Self { c, below, above, period }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Node {
     t: f64,
@@ -143,19 +179,39 @@ struct Node {
 /// Contours with more nodes than this are given up.
 const MOST_NODES: usize = 100_000;
 
+/// And so are those that need more evaluations than this, a second or two.
+const MOST_WORK: usize = 20_000_000;
+
 impl Contour {
-    /// A contour through `c` on which `δ` near `epsilon` comes out within about `e^ln_tolerance`,
-    /// if no more than a hundred thousand nodes give that.
-    pub(crate) fn new(process: &Process, c: f64, epsilon: f64, ln_tolerance: f64) -> Option<Self> {
-        let at = |s: f64| (s, ln_kappa(s) + process.ln_moment(s));
-        let below: Vec<_> = [0.0, 0.4, 0.7].map(|part| at(part * c)).to_vec();
-        let above: Vec<_> = [1.25, 1.6, 2.5].map(|part| at(part * c)).to_vec();
-        // The period at which the first alias on each side falls below the tolerance.
-        let period = |&(s, ln): &(f64, f64)| {
-            (ln - s * epsilon - ln_tolerance + 2.0).max(1.0) / (s - c).abs()
+    /// A contour through about `c` on which `δ` near `epsilon` comes out within about
+    /// `e^ln_tolerance`, if a limited number of nodes gives that.
+    ///
+    /// The best `c` for the Chernoff bound can lie where `M` is about to explode, and there the
+    /// aliases from above fade slowly; a smaller `c` then needs fewer nodes for the same answer.
+    /// Its nodes are larger, though, and so is their rounding: by at most `e^most_loss`.
+    pub(crate) fn new(
+        process: &Process,
+        c: f64,
+        epsilon: f64,
+        ln_tolerance: f64,
+        most_loss: f64,
+    ) -> Option<Self> {
+        let loss = |line: &Line, c: f64| {
+            process.chernoff_ln_delta(line.c, epsilon) - process.chernoff_ln_delta(c, epsilon)
         };
-        let least = |bounds: &[(f64, f64)]| bounds.iter().map(period).fold(f64::INFINITY, f64::min);
-        let step = 2.0 * PI / least(&below).max(least(&above));
+        let mut line = Line::new(process, c, epsilon, ln_tolerance);
+        for part in [0.8, 0.6, 0.45, 0.3] {
+            if line.period * line.c < 70.0 {
+                break;
+            }
+            let next = Line::new(process, part * c, epsilon, ln_tolerance);
+            if next.period > line.period || loss(&next, c) > most_loss {
+                break;
+            }
+            line = next;
+        }
+        let Line { c, below, above, period } = line;
+        let step = 2.0 * PI / period;
         let ln_moments: Vec<f64> = process
             .terms
             .iter()
@@ -180,6 +236,7 @@ impl Contour {
         let mut quadratures: Vec<Option<Quadrature>> = Vec::new();
         let mut prepared = 0;
         let mut next_proof = 1;
+        let mut work = 0;
         for k in 0..MOST_NODES {
             #[expect(clippy::cast_precision_loss, reason = "at most a hundred thousand nodes")]
             let t = self.step * k as f64;
@@ -201,6 +258,10 @@ impl Contour {
                     });
                 }
             }
+            work += quadratures.iter().flatten().map(Quadrature::points).sum::<usize>();
+            if work > MOST_WORK {
+                return false;
+            }
             let node = node(process, &quadratures, self.c, t);
             if !node.ln_moment.re.is_finite() && node.ln_moment.re > 0.0 {
                 return false;
@@ -219,7 +280,7 @@ impl Contour {
         false
     }
 
-    /// Bounds `(lower, upper)` on `δ` at `epsilon`, and the value of the sum between them.
+    /// Bounds on `δ` at `epsilon`, and the value of the sum between them.
     pub(crate) fn delta(&self, epsilon: f64) -> Bounds {
         let (mut sum, mut error) = (0.0, (self.ln_truncated - self.c * epsilon).exp());
         for (k, node) in self.nodes.iter().enumerate() {

@@ -112,7 +112,11 @@ impl Pair {
         match self.shape {
             Shape::Remove => (plus.ln, plus.ln, plus.w),
             Shape::Add => {
-                let w = if plus.ln.re > 40.0 { Complex64::from(-1.0) } else { -plus.w / (plus.w + 1.0) };
+                let w = if plus.ln.re > 40.0 {
+                    Complex64::from(-1.0)
+                } else {
+                    -plus.w / (plus.w + 1.0)
+                };
                 (Complex64::ZERO, -plus.ln, w)
             }
             Shape::Replace => {
@@ -132,7 +136,8 @@ impl Pair {
     /// `ln n(x + iθσ²)` including the step.
     fn ln_normal(self, grid: &Grid, x: f64) -> Complex64 {
         let variance = self.variance();
-        let real = -x * x / (2.0 * variance) + grid.theta * grid.theta * variance / 2.0
+        let real = -x * x / (2.0 * variance)
+            + grid.theta * grid.theta * variance / 2.0
             + (grid.step / self.sigma).ln()
             - 0.5 * (2.0 * PI).ln();
         Complex64::new(real, -x * grid.theta)
@@ -330,7 +335,13 @@ pub(crate) struct Quadrature {
 
 impl Quadrature {
     /// Prepares `M(c + it)` for `0 ≤ t ≤ most`; nothing if that needs too many points.
-    pub(crate) fn new(pair: Pair, c: f64, most: f64, exponent: f64, ln_moment: f64) -> Option<Self> {
+    pub(crate) fn new(
+        pair: Pair,
+        c: f64,
+        most: f64,
+        exponent: f64,
+        ln_moment: f64,
+    ) -> Option<Self> {
         let grid = pair.grid(c, most, exponent, ln_moment);
         if grid.nodes > MOST_POINTS || ln_moment > 600.0 {
             return None;
@@ -365,6 +376,11 @@ impl Quadrature {
             new.loss.push(loss);
         }
         Some(new)
+    }
+
+    /// How many points there are.
+    pub(crate) fn points(&self) -> usize {
+        self.loss.len()
     }
 
     /// `M(c + it) − 1` and a bound on its absolute error, rounding included.

@@ -52,9 +52,5 @@ pub(crate) fn delta(pair: Pair, epsilon: f64) -> Bounds {
     let size: f64 = terms.iter().map(|term| term.abs()).sum();
     let deepest = 2.0 * (1.0 + epsilon) + size.max(1e-300).ln().abs();
     let error = ROUNDING * size * (40.0 + 8.0 * deepest);
-    Bounds {
-        value,
-        lower: (value - error).clamp(0.0, 1.0),
-        upper: (value + error).clamp(0.0, 1.0),
-    }
+    Bounds { value, lower: (value - error).clamp(0.0, 1.0), upper: (value + error).clamp(0.0, 1.0) }
 }

@@ -17,6 +17,9 @@ pub(crate) struct Interval {
 /// How often a contour is made anew with tighter tolerances before giving up.
 const ATTEMPTS: u32 = 4;
 
+/// In each attempt, how much larger than necessary the nodes of a contour may be, as a logarithm.
+const MOST_LOSS: [f64; ATTEMPTS as usize] = [3.0, 6.0, 0.0, 0.0];
+
 /// The `ε` of one process at `0 < delta < 1`, at most `width` wide.
 pub(crate) fn epsilon(process: &Process, delta: f64, width: f64) -> Option<Interval> {
     if is_total_variation_below(process, delta) {
@@ -34,13 +37,15 @@ pub(crate) fn epsilon(process: &Process, delta: f64, width: f64) -> Option<Inter
     if !most.is_finite() {
         return None;
     }
+    if most <= width {
+        return Some(Interval { lower: 0.0, upper: most.max(0.0) });
+    }
     let c = order - 1.0;
     // A bound on ε; the truth is commonly 1.4/c below.
     let mut near = (most - 1.4 / c).max(0.0);
     for attempt in 0..ATTEMPTS {
-        let ln_tolerance =
-            ln_delta + (0.04 * width * c).min(0.1).ln() - 3.0 * f64::from(attempt);
-        let contour = Contour::new(process, c, near, ln_tolerance)?;
+        let ln_tolerance = ln_delta + (0.04 * width * c).min(0.1).ln() - 3.0 * f64::from(attempt);
+        let contour = Contour::new(process, c, near, ln_tolerance, MOST_LOSS[attempt as usize])?;
         let curve = |epsilon: f64| contour.delta(epsilon);
         if let Some(found) = bracket(&curve, delta, width, near, most) {
             return Some(found);
@@ -85,7 +90,8 @@ pub(crate) fn delta(process: &Process, epsilon: f64, width: f64) -> Option<Inter
     (0..ATTEMPTS).find_map(|attempt| {
         // The truth is commonly a tenth of the bound, and the tolerance is in its terms.
         let ln_tolerance = ln_most - 3.0 + (0.05 * width).ln() - 3.0 * f64::from(attempt);
-        narrow(Contour::new(process, order - 1.0, epsilon, ln_tolerance)?.delta(epsilon))
+        let most_loss = MOST_LOSS[attempt as usize];
+        narrow(Contour::new(process, order - 1.0, epsilon, ln_tolerance, most_loss)?.delta(epsilon))
     })
 }
 
