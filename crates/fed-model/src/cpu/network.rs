@@ -230,7 +230,7 @@ fn prepare(
         }
         return false;
     }
-    if descent.proximal > 0.0 {
+    if descent.proximal.abs() > 0.0 {
         let pull = descent.rate * descent.proximal;
         for (weight, initial) in weights.iter_mut().zip(initial) {
             *weight -= pull * (*weight - initial);
