@@ -13,7 +13,7 @@ use crate::sum::Tally;
 
 /// When an update becomes zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "snake_case", from = "ZeroingText")]
 pub enum Zeroing {
     /// Never.
     Off,
@@ -27,6 +27,31 @@ pub enum Zeroing {
     },
     /// Above a multiple of a running quantile. Not covered by the guarantee.
     Adaptive(AdaptiveZeroing),
+}
+
+/// [`Zeroing`] as it is read: a variant without fields would let unknown ones pass.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum ZeroingText {
+    Off {},
+    Constant {
+        threshold: f64,
+        #[serde(default)]
+        magnitude: Magnitude,
+    },
+    Adaptive(AdaptiveZeroing),
+}
+
+impl From<ZeroingText> for Zeroing {
+    fn from(text: ZeroingText) -> Self {
+        match text {
+            ZeroingText::Off {} => Self::Off,
+            ZeroingText::Constant { threshold, magnitude } => {
+                Self::Constant { threshold, magnitude }
+            }
+            ZeroingText::Adaptive(adaptive) => Self::Adaptive(adaptive),
+        }
+    }
 }
 
 impl Default for Zeroing {

@@ -67,15 +67,15 @@ fn release_noise_is_gaussian_too() {
 fn release_noise_is_never_the_same_twice() {
     let one = noise_alone(100, &NoiseSource::Release);
     let other = noise_alone(100, &NoiseSource::Release);
-    assert!(one.mean.iter().zip(&other.mean).all(|(one, other)| one != other));
+    assert!(one.mean.iter().zip(&other.mean).all(|(one, other)| one.to_bits() != other.to_bits()));
 }
 
 /// Changing these values is allowed, and is announced in the changelog.
 #[test]
 fn the_first_draws_stay_what_they_are() {
     let draws = seeded(8194, 42);
-    let pinned = [draws[0], draws[1], draws[2], draws[8191], draws[8192], draws[8193]];
-    assert_eq!(pinned, [2.3355715, -0.56007, 0.1251626, 0.7291786, -0.03440804, 0.99000496]);
+    let pinned = vec![draws[0], draws[1], draws[2], draws[8191], draws[8192], draws[8193]];
+    assert_eq!(pinned, vec![2.3355715, -0.56007, 0.1251626, 0.7291786, -0.03440804, 0.99000496]);
 
     let mut aggregator = GaussianAggregator::new(GaussianConfig {
         noise_multiplier: 1.0,
@@ -89,7 +89,7 @@ fn the_first_draws_stay_what_they_are() {
     let noise = aggregator.noise(1).draw(&source).expect("a seeded draw cannot fail");
     let release = aggregator.release(sum, noise).expect("opened for this round");
     let count = (release.measurements.unclipped_share.expect("it moves") - 0.5) * 100.0;
-    assert!((count - 0.0).abs() < 1e-5, "{count}");
+    assert!((count + 5.690_114).abs() < 1e-5, "{count}");
 }
 
 #[test]

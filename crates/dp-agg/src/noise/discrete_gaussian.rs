@@ -57,10 +57,16 @@ fn whole_scale(stddev: f64) -> u64 {
 /// One draw from the discrete Gaussian of scale `scale`, in `1..=2^47`.
 fn draw(scale: u64, rng: &mut impl Rng) -> i64 {
     let twice_square = 2 * u128::from(scale) * u128::from(scale);
+    let twice_square_estimate = 2.0 * scale as f64 * scale as f64;
     loop {
         let (magnitude, negative) = discrete_laplace(scale, rng);
-        let distance = u128::from(magnitude.abs_diff(scale));
-        if bernoulli_exp(distance * distance, twice_square, rng) {
+        let distance = magnitude.abs_diff(scale);
+        let exponent = Ratio {
+            n: u128::from(distance) * u128::from(distance),
+            d: twice_square,
+            estimate: distance as f64 * distance as f64 / twice_square_estimate,
+        };
+        if bernoulli_exp(exponent, rng) {
             let magnitude = magnitude as i64;
             return if negative { -magnitude } else { magnitude };
         }
@@ -71,11 +77,13 @@ fn draw(scale: u64, rng: &mut impl Rng) -> i64 {
 fn discrete_laplace(scale: u64, rng: &mut impl Rng) -> (u64, bool) {
     loop {
         let low = below(scale, rng);
-        if !bernoulli_exp_fraction(u128::from(low), u128::from(scale), rng) {
+        let estimate = low as f64 / scale as f64;
+        let exponent = Ratio { n: u128::from(low), d: u128::from(scale), estimate };
+        if !bernoulli_exp_fraction(exponent, rng) {
             continue;
         }
         let mut high = 0;
-        while bernoulli_exp_fraction(1, 1, rng) {
+        while bernoulli_exp_fraction(Ratio::ONE, rng) {
             high += 1;
         }
         let magnitude = low + scale * high;
@@ -86,47 +94,62 @@ fn discrete_laplace(scale: u64, rng: &mut impl Rng) -> (u64, bool) {
     }
 }
 
-/// True with probability `exp(−n/d)`, exactly; `0 < d < 2^96`.
-fn bernoulli_exp(n: u128, d: u128, rng: &mut impl Rng) -> bool {
+/// A ratio `n/d` with `0 < d < 2^96`, and what it is to within a few parts in `2^53`.
+#[derive(Clone, Copy)]
+struct Ratio {
+    n: u128,
+    d: u128,
+    estimate: f64,
+}
+
+impl Ratio {
+    const ONE: Self = Self { n: 1, d: 1, estimate: 1.0 };
+}
+
+/// True with probability `exp(−n/d)`, exactly.
+fn bernoulli_exp(exponent: Ratio, rng: &mut impl Rng) -> bool {
+    let Ratio { n, d, .. } = exponent;
+    if n <= d {
+        return bernoulli_exp_fraction(exponent, rng);
+    }
     for _ in 0..n / d {
-        if !bernoulli_exp_fraction(1, 1, rng) {
+        if !bernoulli_exp_fraction(Ratio::ONE, rng) {
             return false;
         }
     }
-    bernoulli_exp_fraction(n % d, d, rng)
+    let n = n % d;
+    bernoulli_exp_fraction(Ratio { n, d, estimate: n as f64 / d as f64 }, rng)
 }
 
 /// True with probability `exp(−n/d)`, exactly, for `n ≤ d`: in a row of trials of probability
 /// `n/d, n/2d, n/3d, …` the first failure comes at an odd place.
-fn bernoulli_exp_fraction(n: u128, d: u128, rng: &mut impl Rng) -> bool {
-    let mut odd = true;
-    let mut row = d;
-    while bernoulli(n, row, rng) {
-        row += d;
-        odd = !odd;
+fn bernoulli_exp_fraction(exponent: Ratio, rng: &mut impl Rng) -> bool {
+    // The first trial of probability 1 needs no randomness.
+    let mut place = 1 + u32::from(exponent.n == exponent.d);
+    while bernoulli(exponent, place, rng) {
+        place += 1;
     }
-    odd
+    place % 2 == 1
 }
 
-/// True with probability `n/d`, exactly; `n ≤ d`, `0 < d < 2^127`.
-fn bernoulli(n: u128, d: u128, rng: &mut impl Rng) -> bool {
-    if n >= d {
-        return true;
-    }
+/// True with probability `n / (place · d)`, exactly; `n ≤ d`, and less where `place` is 1.
+#[inline]
+fn bernoulli(ratio: Ratio, place: u32, rng: &mut impl Rng) -> bool {
     let bits = rng.next_u64();
-    // Both conversions, the quotient and the product are off by at most 2^-53 relative each, and
-    // so is the conversion of the bits: 2^-48 of the whole is a generous margin.
-    let estimate = n as f64 / d as f64;
-    let uniform = bits as f64 * 2.0_f64.powi(-64);
+    // The estimate, its division and the dropped bits are off by a few times 2^-53 together:
+    // 2^-48 is a generous margin.
+    let estimate = ratio.estimate / f64::from(place);
+    let uniform = (bits >> 11) as f64 * 2.0_f64.powi(-53);
     if (uniform - estimate).abs() > 2.0_f64.powi(-48) {
         uniform < estimate
     } else {
-        compare(bits, n, d, rng)
+        compare(bits, ratio.n, ratio.d * u128::from(place), rng)
     }
 }
 
 /// The slow and exact end of [`bernoulli`]: whether the uniform number that starts with `bits`
-/// lies below `n/d`.
+/// lies below `n/d`; `n < d < 2^127`.
+#[cold]
 fn compare(mut bits: u64, n: u128, d: u128, rng: &mut impl Rng) -> bool {
     let mut remainder = n;
     loop {
@@ -140,6 +163,10 @@ fn compare(mut bits: u64, n: u128, d: u128, rng: &mut impl Rng) -> bool {
         }
         if bits != digits {
             return bits < digits;
+        }
+        if remainder == 0 {
+            // The number is n/d or more, whatever follows.
+            return false;
         }
         bits = rng.next_u64();
     }

@@ -7,25 +7,29 @@ use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 use super::*;
 
 /// A generator that plays back words.
-struct Words(std::vec::IntoIter<u64>);
+struct Words<'a>(std::slice::Iter<'a, u64>);
 
-impl Words {
-    fn new(words: &[u64]) -> Self {
-        Self(words.to_vec().into_iter())
+impl<'a> Words<'a> {
+    fn new(words: &'a [u64]) -> Self {
+        Self(words.iter())
     }
 }
 
-impl TryRng for Words {
+impl TryRng for Words<'_> {
     type Error = std::convert::Infallible;
     fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
         unreachable!("the sampler draws whole words")
     }
     fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(self.0.next().expect("no more words than foreseen are drawn"))
+        Ok(*self.0.next().expect("no more words than foreseen are drawn"))
     }
     fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
         unreachable!("the sampler draws whole words")
     }
+}
+
+fn ratio(n: u128, d: u128) -> Ratio {
+    Ratio { n, d, estimate: n as f64 / d as f64 }
 }
 
 /// Asserts that `observed` fits `expected` (counts; small cells are pooled with the next).
@@ -106,7 +110,7 @@ fn exponential_trials_have_their_probability() {
     for (n, d) in [(0_u128, 1_u128), (1, 3), (1, 1), (5, 2), (7, 1), (1 << 90, 3 << 89)] {
         let mut rng = stream(&[(n % 251) as u8; 32], 4);
         let count = 2_000_000;
-        let hits = (0..count).filter(|_| bernoulli_exp(n, d, &mut rng)).count() as f64;
+        let hits = (0..count).filter(|_| bernoulli_exp(ratio(n, d), &mut rng)).count() as f64;
         let p = (-(n as f64) / d as f64).exp();
         let error = (hits - f64::from(count) * p).abs();
         // Five standard errors: a false alarm in two million.
@@ -120,20 +124,23 @@ fn exponential_trials_have_their_probability() {
 fn trials_compare_exactly() {
     // 2/3 in binary is 0.101010…
     let digits = 0xaaaa_aaaa_aaaa_aaaa_u64;
-    let trial = |words: &[u64]| bernoulli(2, 3, &mut Words::new(words));
+    let trial = |words: &[u64]| bernoulli(ratio(2, 3), 1, &mut Words::new(words));
     assert!(trial(&[digits - 1]));
     assert!(!trial(&[digits + 1]));
     assert!(trial(&[digits, digits - 1]));
     assert!(!trial(&[digits, digits + 1]));
     assert!(trial(&[digits, digits, digits, 0]));
     // Dyadic probabilities: equality means "not below", settled by the remainder 0.
-    let half = |words: &[u64]| bernoulli(1, 2, &mut Words::new(words));
+    let half = |words: &[u64]| bernoulli(ratio(1, 1), 2, &mut Words::new(words));
     assert!(half(&[(1 << 63) - 1]));
-    assert!(!half(&[1 << 63, 1]));
-    assert!(!half(&[1 << 63, 0, 0, 7]));
-    // No bit of randomness where there is nothing to decide.
-    assert!(bernoulli(3, 3, &mut Words::new(&[])));
-    assert!(!bernoulli(0, 3, &mut Words::new(&[1])));
+    assert!(!half(&[1 << 63]));
+    assert!(!half(&[(1 << 63) + 1]));
+    assert!(!bernoulli(ratio(0, 3), 1, &mut Words::new(&[1])));
+    assert!(!bernoulli(ratio(0, 3), 1, &mut Words::new(&[0])));
+    // exp(-1): the first trial is certain and draws nothing; 1/2 fails, so the place is even.
+    assert!(!bernoulli_exp_fraction(Ratio::ONE, &mut Words::new(&[u64::MAX])));
+    // 1/2 holds, 1/3 fails: an odd place.
+    assert!(bernoulli_exp_fraction(Ratio::ONE, &mut Words::new(&[0, u64::MAX])));
 }
 
 /// The quick decision never contradicts the exact one, right up to where it hands over.
@@ -156,10 +163,10 @@ fn quick_and_exact_comparisons_agree() {
         };
         for off in [1, 1 << 14, 1 << 15, 1 << 16, 1 << 17, 1 << 20] {
             if let Some(below) = digits.checked_sub(off) {
-                assert!(bernoulli(n, d, &mut Words::new(&[below])));
+                assert!(bernoulli(ratio(n, d), 1, &mut Words::new(&[below])));
             }
             if let Some(above) = digits.checked_add(off) {
-                assert!(!bernoulli(n, d, &mut Words::new(&[above])));
+                assert!(!bernoulli(ratio(n, d), 1, &mut Words::new(&[above])));
             }
         }
     }
