@@ -66,8 +66,8 @@ fn learners(threads: usize) -> impl Iterator<Item = (Backend, Box<dyn Learner>)>
 
 fn rounds(c: &mut Criterion) {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let population =
-        Population((0..120).map(|_| size(&mut rng)).map(|n| examples(n, &mut rng)).collect());
+    let sizes: Vec<usize> = (0..120).map(|_| size(&mut rng)).collect();
+    let population = Population(sizes.into_iter().map(|n| examples(n, &mut rng)).collect());
     let params = MlpSpec::emnist(10).glorot_uniform(&mut rng);
     let work = LocalWork::Sgd(LocalSgd {
         learning_rate: 0.01,

@@ -1,9 +1,11 @@
-//! A cohort through a learner that trains one client at a time.
+//! A cohort through a learner that trains one client, or one group of clients, at a time.
 //!
 //! Clients are handed to the workers longest first. Every worker puts each update through the
 //! rule while it is still warm, into a secret sum of its own; the sums are exact, so neither the
 //! number of workers nor the way the clients fell to them changes a bit of the result.
 
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dp_agg::SecretSum;
@@ -15,12 +17,18 @@ use crate::spec::MlpSpec;
 use crate::work::LocalWork;
 use crate::workers::Workers;
 
-/// Trains one client at a time in a workspace of its own.
+/// Trains a group of clients at a time in a workspace of its own.
 pub(crate) trait ClientTrainer: Send {
-    /// Trains one client from the broadcast parameters.
+    /// Trains every client of `group` from the broadcast parameters and hands each result to
+    /// `send` with its place in the group.
     ///
-    /// The examples fit the network: the driver has looked.
-    fn train(&mut self, client: &ClientJob<'_>) -> Result<Trained<'_>, LearnError>;
+    /// The group is not empty and not larger than the driver was told; the examples fit the
+    /// network: the driver has looked.
+    fn train(
+        &mut self,
+        group: &[ClientJob<'_>],
+        send: &mut dyn FnMut(usize, Trained<'_>),
+    ) -> Result<(), LearnError>;
 }
 
 /// One client's part of a cohort.
@@ -93,23 +101,26 @@ struct Part {
     failure: Option<(usize, LearnError)>,
 }
 
-/// Trains the cohort of `job`, one client at a time on each worker.
+/// Trains the cohort of `job`, at most `group` clients at a time on each worker.
 pub(crate) fn train_cohort<T: ClientTrainer>(
     workers: &Workers<T>,
     spec: &MlpSpec,
     job: &CohortJob<'_>,
+    group: NonZeroUsize,
 ) -> Result<CohortSum, LearnError> {
     check(spec, job)?;
     let places = longest_first(job);
+    let groups: Vec<&[usize]> = places.chunks(group.get()).collect();
     let next = AtomicUsize::new(0);
     let parts = workers.run(|trainer| {
         let mut part = Part::default();
-        while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = train_one(trainer, spec, job, place, &mut part) {
-                // The whole cohort is tried, so that the error does not depend on timing.
-                if part.failure.as_ref().is_none_or(|(earlier, _)| place < *earlier) {
-                    part.failure = Some((place, error));
-                }
+        while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+            // After an error the rest is still tried, so that which error is reported does not
+            // depend on timing.
+            if let Err((place, error)) = train_group(trainer, spec, job, group, &mut part)
+                && part.failure.as_ref().is_none_or(|(earlier, _)| place < *earlier)
+            {
+                part.failure = Some((place, error));
             }
         }
         part
@@ -117,31 +128,47 @@ pub(crate) fn train_cohort<T: ClientTrainer>(
     merge(parts, spec.dim(), job)
 }
 
-/// Trains the client at `place` of the cohort into `part`.
-fn train_one<T: ClientTrainer>(
+/// Trains the clients at `places` of the cohort into `part`; an error comes with its place.
+fn train_group<T: ClientTrainer>(
     trainer: &mut T,
     spec: &MlpSpec,
     job: &CohortJob<'_>,
-    place: usize,
+    places: &[usize],
     part: &mut Part,
-) -> Result<(), LearnError> {
-    let client = job.cohort[place];
-    let examples = job.population.client(client);
-    check_examples(spec, client, &examples)?;
-    let order = VisitOrder { client, shuffle: job.shuffle };
-    let client_job = ClientJob { params: job.params, examples: &examples, work: job.work, order };
-    let trained = trainer.train(&client_job)?;
+) -> Result<(), (usize, LearnError)> {
+    let examples: Vec<_> =
+        places.iter().map(|&place| job.population.client(job.cohort[place])).collect();
+    let failure = places.iter().zip(&examples).filter_map(|(&place, examples)| {
+        Some((place, check_examples(spec, job.cohort[place], examples).err()?))
+    });
+    if let Some(first) = failure.min_by_key(|(place, _)| *place) {
+        return Err(first);
+    }
+    let group: Vec<_> = places
+        .iter()
+        .zip(&examples)
+        .map(|(&place, examples)| ClientJob {
+            params: job.params,
+            examples,
+            work: job.work,
+            order: VisitOrder { client: job.cohort[place], shuffle: job.shuffle },
+        })
+        .collect();
     let sum = part.sum.get_or_insert_with(|| SecretSum::open(job.rule, spec.dim()));
-    let weight = examples.len() as u64;
-    let verdict = match trained.outcome {
-        Outcome::Weights(weights) => sum.add_difference(job.params, weights, weight),
-        Outcome::Update(update) => sum.add(update, weight),
+    let reports = &mut part.reports;
+    let mut send = |index: usize, trained: Trained<'_>| {
+        let weight = group[index].examples.len() as u64;
+        let verdict = match trained.outcome {
+            Outcome::Weights(weights) => sum.add_difference(job.params, weights, weight),
+            Outcome::Update(update) => sum.add(update, weight),
+        };
+        // A broken client's metrics are as broken as its update.
+        let (metrics, batches) =
+            if verdict.finite { (trained.metrics, trained.batches) } else { Default::default() };
+        let client = group[index].order.client;
+        reports.push((places[index], ClientReport { client, verdict, metrics, batches }));
     };
-    // A broken client's metrics are as broken as its update.
-    let (metrics, batches) =
-        if verdict.finite { (trained.metrics, trained.batches) } else { Default::default() };
-    part.reports.push((place, ClientReport { client, verdict, metrics, batches }));
-    Ok(())
+    trainer.train(&group, &mut send).map_err(|error| (places[0], error))
 }
 
 /// Sums of the workers into one, reports back into cohort order.
@@ -168,6 +195,40 @@ fn merge(parts: Vec<Part>, dim: usize, job: &CohortJob<'_>) -> Result<CohortSum,
         sum: whole.sum.unwrap_or_else(|| SecretSum::open(job.rule, dim)),
         reports: whole.reports.into_iter().map(|(_, report)| report).collect(),
     })
+}
+
+/// Metrics of `examples` examples, cut into blocks of `block` that the workers share.
+///
+/// Each worker first runs `open`. The blocks do not depend on the number of workers and are added
+/// in order, so the sum of the loss does not either.
+pub(crate) fn evaluate_blocks<T: Send>(
+    workers: &Workers<T>,
+    examples: usize,
+    block: usize,
+    open: impl Fn(&mut T) + Sync,
+    measure: impl Fn(&mut T, Range<usize>) -> Result<Metrics, LearnError> + Sync,
+) -> Result<Metrics, LearnError> {
+    let blocks = examples.div_ceil(block);
+    let next = AtomicUsize::new(0);
+    let parts = workers.run(|trainer| {
+        let mut measured = Vec::new();
+        open(trainer);
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= blocks {
+                return measured;
+            }
+            let start = index * block;
+            measured.push((index, measure(trainer, start..(start + block).min(examples))));
+        }
+    });
+    let mut measured: Vec<_> = parts.into_iter().flatten().collect();
+    measured.sort_unstable_by_key(|(index, _)| *index);
+    let mut total = Metrics::default();
+    for (_, block) in measured {
+        total += block?;
+    }
+    Ok(total)
 }
 
 /// Places in the cohort by falling number of examples; equal ones as they lie.

@@ -15,7 +15,6 @@ mod kernels;
 mod network;
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fed_data::Examples;
 
@@ -63,37 +62,27 @@ impl Learner for CpuLearner {
     }
 
     fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {
-        cohort::train_cohort(&self.workers, &self.spec, job)
+        cohort::train_cohort(&self.workers, &self.spec, job, NonZeroUsize::MIN)
     }
 
     fn evaluate(&self, params: &[f32], examples: &Examples<'_>) -> Result<Metrics, LearnError> {
         cohort::check_params(&self.spec, params)?;
         cohort::check_examples(&self.spec, 0, examples)?;
-        let blocks = examples.len().div_ceil(EVALUATION_BLOCK);
-        let next = AtomicUsize::new(0);
-        let parts = self.workers.run(|trainer| {
-            let mut metrics = Vec::new();
-            let network = &mut trainer.network;
-            network.reserve(EVALUATION_BLOCK.min(examples.len()));
-            network.set_weights(params);
-            loop {
-                let block = next.fetch_add(1, Ordering::Relaxed);
-                if block >= blocks {
-                    return metrics;
-                }
-                let start = block * EVALUATION_BLOCK;
-                let rows = start..(start + EVALUATION_BLOCK).min(examples.len());
+        cohort::evaluate_blocks(
+            &self.workers,
+            examples.len(),
+            EVALUATION_BLOCK,
+            |trainer| {
+                trainer.network.reserve(EVALUATION_BLOCK.min(examples.len()));
+                trainer.network.set_weights(params);
+            },
+            |trainer, rows| {
                 trainer.visits.clear();
                 trainer.visits.extend(rows.map(|row| row as u32));
-                network.load(examples, &trainer.visits);
-                metrics.push((block, network.evaluate()));
-            }
-        });
-        let mut metrics: Vec<_> = parts.into_iter().flatten().collect();
-        metrics.sort_unstable_by_key(|(block, _)| *block);
-        let mut total = Metrics::default();
-        metrics.into_iter().for_each(|(_, block)| total += block);
-        Ok(total)
+                trainer.network.load(examples, &trainer.visits);
+                Ok(trainer.network.evaluate())
+            },
+        )
     }
 }
 
@@ -184,18 +173,25 @@ impl CpuTrainer {
 }
 
 impl ClientTrainer for CpuTrainer {
-    fn train(&mut self, client: &ClientJob<'_>) -> Result<Trained<'_>, LearnError> {
-        let (metrics, batches) = match client.work {
-            LocalWork::Sgd(sgd) => self.descend(client, sgd, None),
-            LocalWork::Mime { sgd, momentum, velocity } => {
-                self.descend(client, sgd, Some((*momentum as f32, velocity)))
-            }
-            LocalWork::Gradient { batch_size } => self.differentiate(client, *batch_size),
-        };
-        let outcome = match client.work {
-            LocalWork::Gradient { .. } => Outcome::Update(self.network.accumulator()),
-            _ => Outcome::Weights(self.network.weights()),
-        };
-        Ok(Trained { outcome, metrics, batches })
+    fn train(
+        &mut self,
+        group: &[ClientJob<'_>],
+        send: &mut dyn FnMut(usize, Trained<'_>),
+    ) -> Result<(), LearnError> {
+        for (index, client) in group.iter().enumerate() {
+            let (metrics, batches) = match client.work {
+                LocalWork::Sgd(sgd) => self.descend(client, sgd, None),
+                LocalWork::Mime { sgd, momentum, velocity } => {
+                    self.descend(client, sgd, Some((*momentum as f32, velocity)))
+                }
+                LocalWork::Gradient { batch_size } => self.differentiate(client, *batch_size),
+            };
+            let outcome = match client.work {
+                LocalWork::Gradient { .. } => Outcome::Update(self.network.accumulator()),
+                _ => Outcome::Weights(self.network.weights()),
+            };
+            send(index, Trained { outcome, metrics, batches });
+        }
+        Ok(())
     }
 }

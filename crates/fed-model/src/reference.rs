@@ -12,7 +12,7 @@ use crate::cohort::{self, ClientJob, ClientTrainer, Outcome, Trained};
 use crate::error::LearnError;
 use crate::learner::{CohortJob, CohortSum, Learner, Metrics};
 use crate::spec::MlpSpec;
-use crate::work::{LocalSgd, LocalWork};
+use crate::work::LocalWork;
 use crate::workers::Workers;
 
 /// Mean gradient over some examples, and their metrics, at `params`, in `f64` throughout.
@@ -182,7 +182,7 @@ impl Learner for ReferenceLearner {
     }
 
     fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {
-        cohort::train_cohort(&self.workers, &self.spec, job)
+        cohort::train_cohort(&self.workers, &self.spec, job, NonZeroUsize::MIN)
     }
 
     fn evaluate(&self, params: &[f32], examples: &Examples<'_>) -> Result<Metrics, LearnError> {
@@ -198,23 +198,29 @@ struct ReferenceTrainer {
 }
 
 impl ClientTrainer for ReferenceTrainer {
-    fn train(&mut self, client: &ClientJob<'_>) -> Result<Trained<'_>, LearnError> {
-        let (epochs, batch_size) = match client.work {
-            LocalWork::Sgd(LocalSgd { epochs, batch_size, .. })
-            | LocalWork::Mime { sgd: LocalSgd { epochs, batch_size, .. }, .. } => {
-                (epochs.get(), *batch_size)
-            }
-            LocalWork::Gradient { batch_size } => (1, *batch_size),
-        };
-        let mut visits = Vec::new();
-        client.order.fill(&mut visits, client.examples.len(), epochs);
-        let params = widen(client.params);
-        let (update, metrics) =
-            local_update(&self.spec, &params, client.examples, &visits, client.work);
-        self.update.clear();
-        self.update.extend(update.iter().map(|&value| value as f32));
-        let batches = visits.len().div_ceil(batch_size.get()) as u64;
-        Ok(Trained { outcome: Outcome::Update(&self.update), metrics, batches })
+    fn train(
+        &mut self,
+        group: &[ClientJob<'_>],
+        send: &mut dyn FnMut(usize, Trained<'_>),
+    ) -> Result<(), LearnError> {
+        for (index, client) in group.iter().enumerate() {
+            let (epochs, batch_size) = match client.work {
+                LocalWork::Sgd(sgd) | LocalWork::Mime { sgd, .. } => {
+                    (sgd.epochs.get(), sgd.batch_size)
+                }
+                LocalWork::Gradient { batch_size } => (1, *batch_size),
+            };
+            let mut visits = Vec::new();
+            client.order.fill(&mut visits, client.examples.len(), epochs);
+            let params = widen(client.params);
+            let (update, metrics) =
+                local_update(&self.spec, &params, client.examples, &visits, client.work);
+            self.update.clear();
+            self.update.extend(update.iter().map(|&value| value as f32));
+            let batches = visits.len().div_ceil(batch_size.get()) as u64;
+            send(index, Trained { outcome: Outcome::Update(&self.update), metrics, batches });
+        }
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use pulp::Arch;
 use super::aligned::Aligned;
 use super::kernels;
 use crate::learner::Metrics;
+use crate::loss;
 use crate::spec::{LayerSlot, MlpSpec};
 
 /// Weights and intermediate values of one network, in buffers that live as long as the worker.
@@ -115,7 +116,7 @@ impl Network {
     pub(super) fn evaluate(&mut self) -> Metrics {
         self.forward();
         let (logits, classes) = self.logits();
-        kernels::measure(logits, &self.labels, classes)
+        loss::measure(logits, &self.labels, classes)
     }
 
     /// One step on the loaded examples; the metrics before it.
@@ -133,7 +134,7 @@ impl Network {
         let classes = self.slots[self.slots.len() - 1].outputs;
         let rows = self.labels.len();
         let logits = self.outputs.last_mut().expect("a network has a layer");
-        let metrics = kernels::measure_and_differentiate(
+        let metrics = loss::measure_and_differentiate(
             &mut logits[..rows * classes],
             &self.labels,
             classes,
