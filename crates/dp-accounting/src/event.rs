@@ -61,6 +61,45 @@ pub enum DpEvent {
         /// What is repeated.
         event: Box<DpEvent>,
     },
+    /// Coordinates with independent Laplace noise of scale `noise_multiplier × C`, where `C`
+    /// bounds the *L1* norm of one record's contribution.
+    Laplace {
+        /// Scale over the contribution bound; zero releases the sum itself.
+        noise_multiplier: NoiseMultiplier,
+    },
+    /// Whole numbers with discrete Gaussian noise of parameter `noise_multiplier × C`, independent
+    /// in each coordinate; `C` bounds the L2 norm of one record's contribution.
+    DiscreteGaussian {
+        /// The parameter `σ` of the noise over the contribution bound.
+        noise_multiplier: NoiseMultiplier,
+    },
+    /// One record's answer: uniform over all `buckets` with `probability`, else the truth.
+    ///
+    /// Only meaningful under replace-one neighbours: with the record, its answer disappears.
+    RandomizedResponse {
+        /// Chance of a random answer, which may be the true one.
+        probability: SamplingProbability,
+        /// Number of possible answers, at least 1.
+        buckets: u64,
+    },
+    /// Sums over all prefixes of a stream by binary trees, each node with its own Gaussian noise
+    /// of standard deviation `noise_multiplier × C`. A record takes part in one step of one tree.
+    ///
+    /// Only meaningful under zero-out and replace-one neighbours, which leave the steps alone.
+    TreeAggregation {
+        /// Noise of a node over the contribution bound.
+        noise_multiplier: NoiseMultiplier,
+        /// Steps of each tree; the tree is restarted after them.
+        steps: Vec<u64>,
+    },
+    /// `event` repeated a random number of times on the same records, of which only the best is
+    /// published: the price of choosing hyper-parameters, or a seed.
+    RepeatAndSelect {
+        /// One of the runs.
+        event: Box<DpEvent>,
+        /// From which distribution their number is drawn.
+        repetitions: Repetitions,
+    },
     /// A mechanism of which only pure differential privacy is known.
     PureDp {
         /// Its `ε`, under the relation of whichever accountant is asked.
@@ -72,6 +111,56 @@ pub enum DpEvent {
         /// of whichever accountant is asked.
         rho: Rho,
     },
+}
+
+/// The distribution of a number of repetitions, [Papernot and Steinke
+/// 2022](https://arxiv.org/abs/2110.03620), Section 3.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "distribution", rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub enum Repetitions {
+    /// Negative binomial, conditioned on at least one: geometric for `shape` 1, logarithmic
+    /// for `shape` 0.
+    TruncatedNegativeBinomial {
+        /// `η`, finite and above −1.
+        shape: f64,
+        /// `γ`, strictly between 0 and 1; the smaller, the more repetitions.
+        gamma: f64,
+    },
+    /// Poisson; with no repetition at all, nothing is published.
+    Poisson {
+        /// The expected number, positive and finite.
+        mean: f64,
+    },
+}
+
+impl Repetitions {
+    /// The expected number of repetitions.
+    #[must_use]
+    pub fn mean(self) -> f64 {
+        match self {
+            Self::TruncatedNegativeBinomial { shape, gamma } => {
+                let ln_gamma = gamma.ln();
+                if shape.abs() < 1e-9 {
+                    (1.0 - gamma) / (gamma * -ln_gamma)
+                } else {
+                    shape * (1.0 - gamma) / (gamma * -(shape * ln_gamma).exp_m1())
+                }
+            }
+            Self::Poisson { mean } => mean,
+        }
+    }
+
+    /// Whether the parameters lie in their ranges.
+    pub(crate) fn is_sound(self) -> bool {
+        match self {
+            Self::TruncatedNegativeBinomial { shape, gamma } => {
+                shape > -1.0 && shape.is_finite() && gamma > 0.0 && gamma < 1.0
+            }
+            Self::Poisson { mean } => mean > 0.0 && mean.is_finite(),
+        }
+    }
 }
 
 impl DpEvent {

@@ -93,10 +93,10 @@ impl ExactAccountant {
     }
 
     fn process(&self, shape: Shape) -> Process {
-        let term = |&(mechanism, count): &(Mechanism, u64)| {
+        let term = |(mechanism, count): &(Mechanism, u64)| {
             #[expect(clippy::cast_precision_loss, reason = "at most 2^53 repetitions are composed")]
-            let count = count as f64;
-            let step = match mechanism {
+            let count = *count as f64;
+            let step = match *mechanism {
                 Mechanism::Gaussian { sigma } => Step::Gaussian { sigma },
                 Mechanism::SampledGaussian { q, sigma }
                 | Mechanism::ReplacedSampledGaussian { q, sigma } => {

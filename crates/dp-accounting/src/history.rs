@@ -8,11 +8,11 @@ use std::collections::HashMap;
 
 use crate::accountant::Neighboring;
 use crate::error::AccountingError;
-use crate::event::DpEvent;
+use crate::event::{DpEvent, Repetitions};
 
 /// A mechanism in the form that accountants price. Noise is relative to the contribution
 /// bound wherever sampling matters, and to the distance of neighbouring sums where not.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Mechanism {
     /// Releases the data: no guarantee.
     NonPrivate,
@@ -22,6 +22,15 @@ pub(crate) enum Mechanism {
     SampledGaussian { q: f64, sigma: f64 },
     /// `(1 − q) N(0, sigma²) + q N(±1, sigma²)`, one sign against the other, with `0 < q < 1`.
     ReplacedSampledGaussian { q: f64, sigma: f64 },
+    /// A Gaussian on a share `rate` of the records, drawn without replacement, under
+    /// replace-one; `sigma` relative to the distance of neighbouring sums.
+    SubsetGaussian { rate: f64, sigma: f64 },
+    /// Laplace noise around 0 against around 1.
+    Laplace { scale: f64 },
+    /// Randomised response: the truth with probability `truth`, each of `others` with `other`.
+    Response { truth: f64, other: f64, others: f64 },
+    /// The best of a random number of repetitions of the steps.
+    Selected { steps: Vec<(Mechanism, u64)>, repetitions: Repetitions },
     /// Anything that is `epsilon`-differentially private.
     Pure { epsilon: f64 },
     /// Anything that is `rho`-zero-concentrated differentially private.
@@ -30,23 +39,48 @@ pub(crate) enum Mechanism {
 
 impl Mechanism {
     /// Equal mechanisms have equal keys, and only they.
-    fn key(self) -> (u8, u64, u64) {
+    fn key(&self) -> Key {
+        let numbers = |kind: u64, numbers: &[f64]| {
+            std::iter::once(kind).chain(numbers.iter().map(|x| x.to_bits())).collect()
+        };
         match self {
-            Self::NonPrivate => (0, 0, 0),
-            Self::Gaussian { sigma } => (1, sigma.to_bits(), 0),
-            Self::SampledGaussian { q, sigma } => (2, q.to_bits(), sigma.to_bits()),
-            Self::ReplacedSampledGaussian { q, sigma } => (3, q.to_bits(), sigma.to_bits()),
-            Self::Pure { epsilon } => (4, epsilon.to_bits(), 0),
-            Self::Zcdp { rho } => (5, rho.to_bits(), 0),
+            Self::NonPrivate => numbers(0, &[]),
+            Self::Gaussian { sigma } => numbers(1, &[*sigma]),
+            Self::SampledGaussian { q, sigma } => numbers(2, &[*q, *sigma]),
+            Self::ReplacedSampledGaussian { q, sigma } => numbers(3, &[*q, *sigma]),
+            Self::Pure { epsilon } => numbers(4, &[*epsilon]),
+            Self::Zcdp { rho } => numbers(5, &[*rho]),
+            Self::SubsetGaussian { rate, sigma } => numbers(6, &[*rate, *sigma]),
+            Self::Laplace { scale } => numbers(7, &[*scale]),
+            Self::Response { truth, other, others } => numbers(8, &[*truth, *other, *others]),
+            Self::Selected { steps, repetitions } => {
+                let mut key = match *repetitions {
+                    Repetitions::TruncatedNegativeBinomial { shape, gamma } => {
+                        numbers(9, &[shape, gamma])
+                    }
+                    Repetitions::Poisson { mean } => numbers(10, &[mean]),
+                };
+                for (step, count) in steps {
+                    let inner = step.key();
+                    // With its length in front a part can only be read one way.
+                    key.push(inner.len() as u64);
+                    key.extend(inner);
+                    key.push(*count);
+                }
+                key
+            }
         }
     }
 }
+
+/// What identifies a mechanism.
+type Key = Vec<u64>;
 
 /// Mechanisms and how often each was used; equal ones stand together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     steps: Vec<(Mechanism, u64)>,
-    places: HashMap<(u8, u64, u64), usize>,
+    places: HashMap<Key, usize>,
 }
 
 impl History {
@@ -64,21 +98,21 @@ impl History {
     ) -> Result<(), AccountingError> {
         let mut new = Self::default();
         new.visit(event, count, terms)?;
-        for &(mechanism, count) in &new.steps {
+        for (mechanism, count) in &new.steps {
             let already = self.places.get(&mechanism.key()).map_or(0, |&at| self.steps[at].1);
-            checked(already.checked_add(count))?;
+            checked(already.checked_add(*count))?;
         }
-        for &(mechanism, count) in &new.steps {
+        for (mechanism, count) in new.steps {
             self.add(mechanism, count)?;
         }
         Ok(())
     }
 
     fn add(&mut self, mechanism: Mechanism, count: u64) -> Result<(), AccountingError> {
-        let at = *self.places.entry(mechanism.key()).or_insert_with(|| {
+        let at = *self.places.entry(mechanism.key()).or_insert(self.steps.len());
+        if at == self.steps.len() {
             self.steps.push((mechanism, 0));
-            self.steps.len() - 1
-        });
+        }
         self.steps[at].1 = checked(self.steps[at].1.checked_add(count))?;
         Ok(())
     }
@@ -138,12 +172,62 @@ fn single(event: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, Accountin
         DpEvent::FixedSizeSampled { population, sample, event: inner } => {
             fixed_size(*population, *sample, event, inner, terms)
         }
+        DpEvent::Laplace { noise_multiplier: b } if b.get() > 0.0 => {
+            Ok(Some(Mechanism::Laplace { scale: b.get() / terms.relation.distance() }))
+        }
+        DpEvent::RandomizedResponse { probability, buckets } => {
+            response(probability.get(), *buckets, event, terms)
+        }
+        DpEvent::RepeatAndSelect { event: inner, repetitions } => {
+            if !repetitions.is_sound() {
+                return Err(malformed(event, "the distribution of repetitions is out of range"));
+            }
+            let mut one = History::default();
+            one.visit(inner, 1, terms)?;
+            let selected = Mechanism::Selected { steps: one.steps, repetitions: *repetitions };
+            if (terms.supports)(&selected) {
+                Ok(Some(selected))
+            } else {
+                Err(terms.unsupported(event))
+            }
+        }
         _ => {
             let mut total = Total::default();
             total.add(event, 1.0, terms)?;
             Ok(total.alone(terms.relation))
         }
     }
+}
+
+fn malformed(event: &DpEvent, reason: &'static str) -> AccountingError {
+    AccountingError::Malformed { event: Box::new(event.clone()), reason }
+}
+
+/// Randomised response over so many buckets.
+fn response(
+    probability: f64,
+    buckets: u64,
+    event: &DpEvent,
+    terms: &Terms,
+) -> Result<Option<Mechanism>, AccountingError> {
+    if terms.relation != Neighboring::ReplaceOne {
+        return Err(terms.unsupported(event));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "the share of one bucket is rounded alike")]
+    let buckets = match buckets {
+        0 => return Err(malformed(event, "an answer needs at least one bucket")),
+        1 => return Ok(None),
+        several => several as f64,
+    };
+    let other = probability / buckets;
+    if other <= 0.0 {
+        return Ok(Some(Mechanism::NonPrivate));
+    }
+    if probability >= 1.0 {
+        return Ok(None);
+    }
+    let truth = 1.0 - probability + other;
+    Ok(Some(Mechanism::Response { truth, other, others: buckets - 1.0 }))
 }
 
 /// `inner` on a Poisson sample with probability `q`.
@@ -186,8 +270,7 @@ fn fixed_size(
     terms: &Terms,
 ) -> Result<Option<Mechanism>, AccountingError> {
     if sample > population {
-        let reason = "the sample is larger than the population";
-        return Err(AccountingError::Malformed { event: Box::new(event.clone()), reason });
+        return Err(malformed(event, "the sample is larger than the population"));
     }
     if terms.relation != Neighboring::ReplaceOne {
         return Err(terms.unsupported(event));
@@ -206,7 +289,11 @@ fn fixed_size(
         None => Ok(None),
         Some(Kind::NonPrivate) => Ok(Some(Mechanism::NonPrivate)),
         Some(Kind::Pure) => Ok(Some(Mechanism::Pure { epsilon: amplified(q, total.amount) })),
-        Some(Kind::Gaussian | Kind::Zcdp) => Err(terms.unsupported(event)),
+        Some(Kind::Gaussian) => {
+            let sigma = total.sigma() / terms.relation.distance();
+            Ok(Some(Mechanism::SubsetGaussian { rate: q, sigma }))
+        }
+        Some(Kind::Zcdp) => Err(terms.unsupported(inner)),
     }
 }
 
@@ -219,6 +306,16 @@ fn amplified(q: f64, epsilon: f64) -> f64 {
     } else {
         (q * epsilon.exp_m1()).ln_1p()
     }
+}
+
+/// In how many nodes of a tree a record takes part at most: `⌈log₂(steps + 1)⌉` of the largest.
+/// Nothing where leaving a record out would move all later ones to other leaves.
+fn tree_levels(steps: &[u64], relation: Neighboring) -> Option<f64> {
+    if relation == Neighboring::AddOrRemoveOne {
+        return None;
+    }
+    let most = steps.iter().copied().max().unwrap_or(0);
+    Some(f64::from(u64::BITS - most.leading_zeros()))
 }
 
 /// Releases of one kind about the same sample, added up.
@@ -261,9 +358,33 @@ impl Total {
             DpEvent::PureDp { epsilon } if epsilon.is_finite() => (Kind::Pure, epsilon.get()),
             DpEvent::PureDp { .. } => (Kind::NonPrivate, 0.0),
             DpEvent::Zcdp { rho } => (Kind::Zcdp, rho.get()),
-            DpEvent::PoissonSampled { .. } | DpEvent::FixedSizeSampled { .. } => {
-                return Err(terms.unsupported(event));
+            DpEvent::DiscreteGaussian { noise_multiplier: z } if z.get() > 0.0 => {
+                // Half the squared distance over the variance: Canonne, Kamath and Steinke
+                // 2020, Proposition 5, coordinate by coordinate.
+                (Kind::Zcdp, 0.5 * (terms.relation.distance() / z.get()).powi(2))
             }
+            DpEvent::TreeAggregation { noise_multiplier: z, steps } => {
+                let Some(levels) = tree_levels(steps, terms.relation) else {
+                    return Err(terms.unsupported(event));
+                };
+                if levels <= 0.0 {
+                    return Ok(());
+                }
+                if z.get() > 0.0 {
+                    (Kind::Gaussian, levels / (z.get() * z.get()))
+                } else {
+                    (Kind::NonPrivate, 0.0)
+                }
+            }
+            // Laplace noise is pure; under sampling that is all that is used of it.
+            DpEvent::Laplace { noise_multiplier: b } if b.get() > 0.0 => {
+                (Kind::Pure, terms.relation.distance() / b.get())
+            }
+            DpEvent::DiscreteGaussian { .. } | DpEvent::Laplace { .. } => (Kind::NonPrivate, 0.0),
+            DpEvent::PoissonSampled { .. }
+            | DpEvent::FixedSizeSampled { .. }
+            | DpEvent::RandomizedResponse { .. }
+            | DpEvent::RepeatAndSelect { .. } => return Err(terms.unsupported(event)),
         };
         self.kind = match self.kind {
             None => Some(kind),

@@ -1,4 +1,13 @@
 //! The events of a run in order, to be priced by any accountant at any time.
+//!
+//! With the feature `lines` a ledger is written as JSON lines in a chain of hashes:
+//! `Ledger::to_json_lines`, `Ledger::from_json_lines`, and `Chain` to append.
+
+#[cfg(feature = "lines")]
+mod lines;
+
+#[cfg(feature = "lines")]
+pub use lines::{Chain, LineError, VERSION};
 
 use std::num::NonZeroU64;
 

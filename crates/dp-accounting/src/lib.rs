@@ -65,10 +65,11 @@ mod history;
 pub mod ledger;
 pub mod rdp;
 pub mod units;
+pub mod verify;
 
 pub use accountant::{Accountant, DeltaInterval, EpsilonInterval, Neighboring};
 pub use error::AccountingError;
-pub use event::DpEvent;
+pub use event::{DpEvent, Repetitions};
 pub use exact::ExactAccountant;
 pub use ledger::Ledger;
 pub use rdp::RdpAccountant;

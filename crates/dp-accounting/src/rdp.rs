@@ -10,7 +10,9 @@ mod conversion;
 pub(crate) mod minimum;
 mod orders;
 mod replaced;
+mod selection;
 pub mod subsampled_gaussian;
+mod subset;
 pub(crate) mod trapezoid;
 
 pub use conversion::Conversion;
@@ -89,12 +91,7 @@ impl RdpAccountant {
     #[must_use]
     pub fn rdp(&self, order: f64) -> f64 {
         assert!(order > 1.0, "Rényi orders lie above 1, not {order}");
-        #[expect(clippy::cast_precision_loss, reason = "at most 2^53 repetitions are composed")]
-        self.history
-            .steps()
-            .iter()
-            .map(|&(step, count)| count as f64 * divergence(step, order))
-            .sum()
+        composed(self.history.steps(), order)
     }
 
     /// The `ε` at `delta` and the order that gives it.
@@ -147,10 +144,7 @@ impl RdpAccountant {
         self.history
             .steps()
             .iter()
-            .map(|&(step, count)| match step {
-                Mechanism::Pure { epsilon } => Some(epsilon * count as f64),
-                _ => None,
-            })
+            .map(|(step, count)| pure_bound(step).map(|epsilon| epsilon * *count as f64))
             .sum()
     }
 
@@ -186,9 +180,15 @@ impl Accountant for RdpAccountant {
     }
 }
 
+/// The Rényi divergence of all steps together.
+fn composed(steps: &[(Mechanism, u64)], order: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "at most 2^53 repetitions are composed")]
+    steps.iter().map(|(step, count)| *count as f64 * divergence(step, order)).sum()
+}
+
 /// The Rényi divergence of one mechanism.
-fn divergence(mechanism: Mechanism, order: f64) -> f64 {
-    match mechanism {
+fn divergence(mechanism: &Mechanism, order: f64) -> f64 {
+    match *mechanism {
         Mechanism::NonPrivate => f64::INFINITY,
         Mechanism::Gaussian { sigma } => subsampled_gaussian::gaussian(sigma, order),
         Mechanism::SampledGaussian { q, sigma } => {
@@ -197,9 +197,62 @@ fn divergence(mechanism: Mechanism, order: f64) -> f64 {
         Mechanism::ReplacedSampledGaussian { q, sigma } => {
             replaced::ln_a(q, sigma, order) / (order - 1.0)
         }
+        Mechanism::SubsetGaussian { rate, sigma } => subset::rdp(rate, sigma, order),
+        Mechanism::Laplace { scale } => laplace(scale, order),
+        Mechanism::Response { truth, other, others } => response(truth, other, others, order),
+        Mechanism::Selected { ref steps, repetitions } => {
+            selection::rdp(|order| composed(steps, order), repetitions, order)
+        }
         Mechanism::Pure { epsilon } => pure(epsilon, order),
         Mechanism::Zcdp { rho } => rho * order,
     }
+}
+
+/// The pure `ε` of a mechanism that has one.
+fn pure_bound(mechanism: &Mechanism) -> Option<f64> {
+    match *mechanism {
+        Mechanism::Pure { epsilon } => Some(epsilon),
+        Mechanism::Laplace { scale } => Some(scale.recip()),
+        Mechanism::Response { truth, other, .. } => Some((truth / other).ln()),
+        _ => None,
+    }
+}
+
+/// Laplace noise of the given scale around 0 against around 1: [Mironov
+/// 2017](https://arxiv.org/abs/1702.07476), Proposition 6; bounded by the pure guarantee.
+fn laplace(scale: f64, order: f64) -> f64 {
+    let weight = order / (2.0 * order - 1.0);
+    let up = (order - 1.0) / scale;
+    let down = -order / scale;
+    let ln_sum = if up > 1.0 {
+        weight.ln() + up + ((1.0 - weight) / weight * (down - up).exp()).ln_1p()
+    } else {
+        // The terms of first order cancel: weight · up + (1 − weight) · down = 0.
+        let second = |x: f64| if x.abs() < 1e-2 { series(x) } else { x.exp_m1() - x };
+        (weight * second(up) + (1.0 - weight) * second(down)).ln_1p()
+    };
+    (ln_sum / (order - 1.0)).clamp(f64::MIN_POSITIVE, scale.recip())
+}
+
+/// `e^x − 1 − x` for small `x`.
+fn series(x: f64) -> f64 {
+    x * x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0 + x / 720.0))))
+}
+
+/// Randomised response: one true answer against another.
+fn response(truth: f64, other: f64, others: f64, order: f64) -> f64 {
+    let epsilon = (truth / other).ln();
+    // Relative to `other`: each answer outside of the two counts once on both sides.
+    let up = truth.ln() + (order - 1.0) * epsilon;
+    let down = other.ln() - (order - 1.0) * epsilon;
+    let rest = ((others - 1.0) * other).max(0.0);
+    let x = (order - 1.0) * epsilon;
+    let ln_sum = if x < 0.5 {
+        (truth * x.exp_m1() + other * (-x).exp_m1()).ln_1p()
+    } else {
+        up + ((down - up).exp() + rest * (-up).exp()).ln_1p()
+    };
+    (ln_sum / (order - 1.0)).clamp(f64::MIN_POSITIVE, epsilon)
 }
 
 /// The largest Rényi divergence that `epsilon`-differential privacy allows: that of randomised

@@ -22,7 +22,7 @@ pub enum Conversion {
 impl Conversion {
     /// The `ε`, possibly negative, that order `order` with divergence `rdp` proves at `delta`.
     pub(crate) fn epsilon(self, rdp: f64, order: f64, delta: f64) -> f64 {
-        if delta >= 1.0 {
+        if delta >= 1.0 || rdp <= 0.0 {
             return 0.0;
         }
         if rdp == f64::INFINITY || delta <= 0.0 {
@@ -40,7 +40,7 @@ impl Conversion {
 
     /// The `δ`, at most 1, that order `order` with divergence `rdp` proves at `epsilon`.
     pub(crate) fn delta(self, rdp: f64, order: f64, epsilon: f64) -> f64 {
-        if epsilon == f64::INFINITY {
+        if epsilon == f64::INFINITY || rdp <= 0.0 {
             return 0.0;
         }
         if rdp == f64::INFINITY {

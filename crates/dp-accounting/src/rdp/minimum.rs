@@ -17,7 +17,11 @@ pub(crate) fn over_list(orders: &[f64], bound: impl Fn(f64) -> f64) -> (f64, f64
 /// seven digits, and the value there, which is a valid bound wherever the search stops.
 pub(crate) fn over_reals(bound: impl Fn(f64) -> f64, guess: f64) -> (f64, f64) {
     // In u = ln(α − 1) the whole range is a short interval.
-    let value = |u: f64| bound(1.0 + u.exp());
+    let value = |u: f64| {
+        let value = bound(1.0 + u.exp());
+        if value.is_nan() { f64::INFINITY } else { value }
+    };
+    let guess = if guess > 1.0 { guess } else { 2.0 };
     let mut low = (LOWEST, f64::INFINITY);
     let mut high = (HIGHEST, f64::INFINITY);
     let start = (guess - 1.0).ln().clamp(LOWEST, HIGHEST);
@@ -57,7 +61,11 @@ pub(crate) fn over_reals(bound: impl Fn(f64) -> f64, guess: f64) -> (f64, f64) {
         middle = (left, at_left);
         width *= 2.0;
     }
-    polish(value, low, middle, high)
+    if middle.1.is_finite() {
+        polish(value, low, middle, high)
+    } else {
+        (guess.min(1.0 + HIGHEST.exp()), f64::INFINITY)
+    }
 }
 
 /// `ln(α − 1)` at the ends of the search.

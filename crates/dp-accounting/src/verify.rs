@@ -1,0 +1,91 @@
+//! Several routes, one truth: every accountant that can price a ledger must agree on it.
+//!
+//! Each accountant gives an interval in which the true `ε` lies. Different mathematics and
+//! different code cannot both be right if their intervals have no point in common, so a run
+//! that [`verify`] lets pass has been priced independently by all that apply.
+
+use crate::accountant::{Accountant, EpsilonInterval, Neighboring};
+use crate::error::AccountingError;
+use crate::exact::ExactAccountant;
+use crate::ledger::Ledger;
+use crate::rdp::RdpAccountant;
+use crate::units::{Delta, Epsilon};
+
+/// What one accountant said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    /// Its name.
+    pub accountant: &'static str,
+    /// Its interval, or why it has none.
+    pub interval: Result<EpsilonInterval, AccountingError>,
+}
+
+/// Why a ledger could not be verified.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// Two intervals have no point in common: one of the accountants is wrong.
+    #[error("the accountants contradict each other: {statements:?}")]
+    Contradiction {
+        /// What each of them said.
+        statements: Vec<Statement>,
+    },
+    /// None of the accountants could price the ledger.
+    #[error("no accountant can price the ledger: {statements:?}")]
+    NoneApplies {
+        /// What stood in the way of each.
+        statements: Vec<Statement>,
+    },
+}
+
+/// What all accountants agree on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agreement {
+    /// The points common to all intervals.
+    pub epsilon: EpsilonInterval,
+    /// What each of them said, those that do not apply included.
+    pub statements: Vec<Statement>,
+}
+
+/// Prices the ledger with every accountant of this crate.
+///
+/// # Errors
+/// [`VerifyError::Contradiction`] if two intervals do not meet, [`VerifyError::NoneApplies`] if
+/// nobody has one.
+pub fn verify(
+    ledger: &Ledger,
+    relation: Neighboring,
+    delta: Delta,
+) -> Result<Agreement, VerifyError> {
+    let mut accountants: Vec<Box<dyn Accountant>> =
+        vec![Box::new(RdpAccountant::new(relation)), Box::new(ExactAccountant::new(relation))];
+    let statements = accountants
+        .iter_mut()
+        .map(|accountant| Statement {
+            accountant: accountant.name(),
+            interval: ledger
+                .replay(accountant.as_mut())
+                .and_then(|()| accountant.epsilon_interval(delta)),
+        })
+        .collect();
+    agree(statements)
+}
+
+/// The common part of the intervals.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn agree(statements: Vec<Statement>) -> Result<Agreement, VerifyError> {
+    let intervals = || statements.iter().filter_map(|one| one.interval.as_ref().ok());
+    if intervals().next().is_none() {
+        return Err(VerifyError::NoneApplies { statements });
+    }
+    let later = |a: Epsilon, b: Epsilon| if b > a { b } else { a };
+    let sooner = |a: Epsilon, b: Epsilon| if b < a { b } else { a };
+    let lower = intervals().map(|one| one.lower).fold(Epsilon::ZERO, later);
+    let upper = intervals().map(|one| one.upper).fold(Epsilon::INFINITE, sooner);
+    if lower > upper {
+        return Err(VerifyError::Contradiction { statements });
+    }
+    Ok(Agreement { epsilon: EpsilonInterval { lower, upper }, statements })
+}

@@ -1,0 +1,144 @@
+//! Ledgers: what is written can be read, what was tampered with is found, and accountants agree.
+
+use std::num::NonZeroU64;
+
+use dp_accounting::ledger::{Chain, Entry, LineError};
+use dp_accounting::verify::{Statement, VerifyError, agree, verify};
+use dp_accounting::{
+    Accountant, Delta, DpEvent, Epsilon, EpsilonInterval, Ledger, Neighboring, NoiseMultiplier,
+    RdpAccountant, SamplingProbability,
+};
+
+fn round(z: f64) -> DpEvent {
+    DpEvent::gaussian(NoiseMultiplier::new(z).expect("in range"))
+        .poisson_sampled(SamplingProbability::from_counts(120, 3383).expect("in range"))
+}
+
+fn ledger() -> Ledger {
+    let mut ledger = Ledger::new();
+    for z in [1.2, 1.2, 1.3, 1.2, 0.1 + 0.2] {
+        ledger.record(round(z));
+    }
+    ledger
+}
+
+#[test]
+fn equal_events_in_a_row_are_one_entry() {
+    let ledger = ledger();
+    assert_eq!(ledger.entries().len(), 4);
+    assert_eq!(ledger.len(), 5);
+    let epsilon = |event: &DpEvent| {
+        let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne);
+        accountant.compose(event, 1).expect("supported");
+        accountant.epsilon(Delta::new(1e-5).expect("in range")).expect("no limits")
+    };
+    let mut replayed = RdpAccountant::new(Neighboring::AddOrRemoveOne);
+    ledger.replay(&mut replayed).expect("supported");
+    let replayed = replayed.epsilon(Delta::new(1e-5).expect("in range")).expect("no limits");
+    assert!((epsilon(&ledger.total()).get() - replayed.get()).abs() < 1e-12);
+    assert_eq!(Ledger::new().total(), DpEvent::NoOp);
+}
+
+#[test]
+fn lines_come_back_to_the_last_bit() {
+    let text = ledger().to_json_lines();
+    assert_eq!(text.lines().count(), 4);
+    let (back, chain) = Ledger::from_json_lines(&text).expect("what was written can be read");
+    assert_eq!(back, ledger());
+    assert_eq!(chain.len(), 4);
+
+    // Appending one by one is the same as writing at once.
+    let mut one_by_one = Chain::new();
+    let mut appended = String::new();
+    for entry in ledger().entries() {
+        appended += &one_by_one.line(entry);
+        appended.push('\n');
+    }
+    assert_eq!(appended, text);
+    assert_eq!(one_by_one, chain);
+
+    let (_, mut chain) = Ledger::from_json_lines(&text).expect("readable");
+    let more = chain.line(&Entry { event: round(2.0), count: NonZeroU64::MIN });
+    let (longer, _) = Ledger::from_json_lines(&(text + &more)).expect("readable");
+    assert_eq!(longer.len(), 6);
+}
+
+#[test]
+fn a_removed_moved_or_altered_line_is_found() {
+    let text = ledger().to_json_lines();
+    let lines: Vec<&str> = text.lines().collect();
+    let read = |lines: &[&str]| Ledger::from_json_lines(&lines.join("\n")).map(|_| ());
+
+    let removed = read(&[lines[0], lines[2], lines[3]]).expect_err("a hole");
+    assert!(matches!(removed, LineError::Broken { line: 2 }), "{removed}");
+    let moved = read(&[lines[1], lines[0], lines[2], lines[3]]).expect_err("swapped");
+    assert!(matches!(moved, LineError::Broken { line: 1 }), "{moved}");
+    let altered = lines[1].replace("1.3", "9.3");
+    let altered = read(&[lines[0], &altered, lines[2]]).expect_err("a better number");
+    assert!(matches!(altered, LineError::Altered { line: 2 }), "{altered}");
+    let cut = &lines[1][..lines[1].len() - 20];
+    let cut = read(&[lines[0], cut]).expect_err("interrupted");
+    assert!(matches!(cut, LineError::Unreadable { line: 2, .. }), "{cut}");
+    let empty = read(&[lines[0], "", lines[1]]).expect_err("an empty line");
+    assert!(matches!(empty, LineError::Unreadable { line: 2, .. }), "{empty}");
+
+    // Every single byte counts.
+    for at in 0..lines[0].len() {
+        let mut bytes = lines[0].as_bytes().to_vec();
+        bytes[at] ^= 1;
+        if let Ok(text) = String::from_utf8(bytes) {
+            assert!(Ledger::from_json_lines(&text).is_err(), "byte {at}: {text}");
+        }
+    }
+
+    // The end can only be cut off unnoticed by who does not keep the head.
+    let whole = Ledger::from_json_lines(&text).expect("readable").1;
+    let shorter = Ledger::from_json_lines(&lines[..3].join("\n")).expect("readable").1;
+    assert_ne!(whole.head(), shorter.head());
+}
+
+#[test]
+fn events_refuse_bad_numbers_and_unknown_fields() {
+    let read = serde_json::from_str::<DpEvent>;
+    assert!(read(r#"{"kind":"gaussian","noise_multiplier":1}"#).is_ok());
+    for bad in [
+        r#"{"kind":"gaussian","noise_multiplier":-1.0}"#,
+        r#"{"kind":"gaussian","noise_multiplier":null}"#,
+        r#"{"kind":"gaussian","noise_multiplier":1.0,"sigma":2.0}"#,
+        r#"{"kind":"gaussian"}"#,
+        r#"{"kind":"unheard_of"}"#,
+        r#"{"kind":"poisson_sampled","probability":1.5,"event":{"kind":"no_op"}}"#,
+        r#"{"kind":"self_composed","count":0,"event":{"kind":"no_op"}}"#,
+        r#"{"kind":"pure_dp","epsilon":-0.5}"#,
+    ] {
+        assert!(read(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn accountants_agree_or_are_found_out() {
+    let delta = Delta::new(1e-5).expect("in range");
+    let agreement = verify(&ledger(), Neighboring::AddOrRemoveOne, delta).expect("they agree");
+    let width = agreement.epsilon.upper.get() - agreement.epsilon.lower.get();
+    assert!(width <= 1e-9, "{agreement:?}");
+
+    // What only one of them knows is still priced; what nobody knows is not.
+    let mut odd = ledger();
+    odd.record(DpEvent::PureDp { epsilon: Epsilon::new(0.1).expect("in range") });
+    let agreement = verify(&odd, Neighboring::AddOrRemoveOne, delta).expect("one applies");
+    assert!(agreement.statements.iter().any(|one| one.interval.is_err()), "{agreement:?}");
+    odd.record(round(1.0).fixed_size_sampled(10, 5));
+    let error = verify(&odd, Neighboring::AddOrRemoveOne, delta).expect_err("nobody knows");
+    assert!(matches!(error, VerifyError::NoneApplies { .. }), "{error}");
+
+    let said = |accountant, lower: f64, upper: f64| Statement {
+        accountant,
+        interval: Ok(EpsilonInterval {
+            lower: Epsilon::new(lower).expect("in range"),
+            upper: Epsilon::new(upper).expect("in range"),
+        }),
+    };
+    assert!(agree(vec![said("a", 0.0, 2.0), said("b", 1.0, 3.0)]).is_ok());
+    let error = agree(vec![said("a", 0.0, 0.9), said("b", 1.0, 3.0)]).expect_err("apart");
+    assert!(matches!(error, VerifyError::Contradiction { .. }), "{error}");
+}
