@@ -2,9 +2,9 @@
 //!
 //! | layout | files | holds |
 //! |---|---|---|
-//! | [SQLite](sqlite) | `emnist_all.sqlite`, `emnist_all.sqlite.lzma` | digits, and digits with letters |
-//! | [HDF5](hdf5) | `fed_emnist_digitsonly_{train,test}.h5`, `fed_emnist_digitsonly.tar.bz2` | digits |
-//! | [HDF5](hdf5) | `fed_emnist_{train,test}.h5`, `fed_emnist.tar.bz2` | digits and letters |
+//! | SQLite | `emnist_all.sqlite`, `emnist_all.sqlite.lzma` | digits, and digits with letters |
+//! | HDF5 | `fed_emnist_digitsonly_{train,test}.h5`, `fed_emnist_digitsonly.tar.bz2` | digits |
+//! | HDF5 | `fed_emnist_{train,test}.h5`, `fed_emnist.tar.bz2` | digits and letters |
 //!
 //! Both give 28 by 28 pixels in `0.0..=1.0`, 1 for white paper and 0 for ink (the inverse of
 //! MNIST), kept as bytes where every pixel is bit for bit a byte over 255. The split is inside

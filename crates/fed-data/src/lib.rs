@@ -74,3 +74,8 @@ pub use open::{Choice, OpenOptions, Progress};
 pub use shuffle::ShuffleSeed;
 pub use split::Split;
 pub use synthetic::{Part, SyntheticPopulation, SyntheticWriters};
+
+/// The README's program, compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
