@@ -1,6 +1,6 @@
-//! Figures of a run: accuracy and loss against rounds, a line for each setting, a band over seeds.
+//! Figures: panels side by side, a line for each setting, a band over seeds.
 //!
-//! A [`Figure`] is plain data and knows nothing of records. It is drawn once, as SVG; the PNG is
+//! A [`Figure`] is plain data and knows nothing of runs. It is drawn once, as SVG; the PNG is
 //! that SVG rendered, so both show the same picture, with an embedded font (Noto Sans, SIL Open
 //! Font License 1.1) and none of the machine's. In the SVG the text is outlines, so it looks
 //! the same wherever it is opened.
@@ -10,36 +10,71 @@
 
 mod dash;
 mod draw;
-mod panel;
 mod render;
 mod scale;
 
-use panel::{Head, Line, Panel, Point, Unit};
+use std::path::Path;
 
-/// Learning curves: test accuracy on the left, test loss on the right.
+/// Panels side by side under one title.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figure {
     /// What is shown, in a few words.
     pub(crate) title: String,
-    /// The data that the model was trained and tested on.
-    pub(crate) data: String,
-    /// Whether the data are made up: then the figure says so where nobody can overlook it.
-    pub(crate) synthetic: bool,
-    /// One setting each.
+    /// What all panels share, in smaller type; may be empty.
+    pub(crate) subtitle: String,
+    /// A warning that must not be overlooked, such as "synthetic writers"; set off in a box.
+    pub(crate) badge: Option<String>,
+    /// What the legend's labels name, such as "noise multiplier"; may be empty.
+    pub(crate) legend: String,
+    /// The panels, from the left.
+    pub(crate) panels: Vec<Panel>,
+}
+
+/// One pair of axes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Panel {
+    /// What the vertical axis shows.
+    pub(crate) heading: String,
+    /// What the horizontal axis shows.
+    pub(crate) x_label: String,
+    /// How values are written on the vertical axis.
+    pub(crate) unit: Unit,
+    /// Lowest and highest value that the vertical axis must show; `None`: from the data, see
+    /// [`Panel::vertical_range`]. What lies outside is drawn at the edge.
+    pub(crate) range: Option<(f64, f64)>,
+    /// One line each; the same settings in the same order in every panel.
     pub(crate) series: Vec<Series>,
 }
 
-/// One setting over its seeds.
+/// How values are written on an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// As they are.
+    Plain,
+    /// Shares, as per cent.
+    Percent,
+}
+
+/// A line with its band.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Series {
     /// Its name in the legend.
     pub(crate) label: String,
-    /// Rounds of training, ascending.
-    pub(crate) rounds: Vec<f64>,
-    /// Accuracy at each of `rounds` as a share: mean, least, greatest over the seeds.
-    pub(crate) accuracy: Vec<[f64; 3]>,
-    /// Loss at each of `rounds`: mean, least, greatest over the seeds.
-    pub(crate) loss: Vec<[f64; 3]>,
+    /// The points, from the left. Where the mean is not finite, the line is broken.
+    pub(crate) points: Vec<Point>,
+}
+
+/// A point of a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Point {
+    /// Where on the horizontal axis.
+    pub(crate) round: f64,
+    /// The line.
+    pub(crate) mean: f64,
+    /// Lower edge of the band; the mean where there is none.
+    pub(crate) low: f64,
+    /// Upper edge of the band.
+    pub(crate) high: f64,
 }
 
 /// Why a figure could not be made.
@@ -47,85 +82,80 @@ pub(crate) struct Series {
 #[non_exhaustive]
 pub(crate) enum PlotError {
     /// There is nothing to show.
-    #[error("a figure needs a setting with at least one finite point")]
+    #[error("a figure needs panels, and each of them a line with a finite point")]
     Empty,
     /// The drawing failed.
     #[error("the figure could not be drawn: {0}")]
     Draw(String),
+    /// A file could not be written.
+    #[error("the figure could not be written to {path}")]
+    Write {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl Figure {
-    /// The figure as SVG, its text as outlines.
+    /// Writes `<folder>/<name>.svg` and `<folder>/<name>.png`.
     ///
     /// # Errors
-    /// [`PlotError::Empty`] if there is nothing to show.
-    pub(crate) fn svg(&self) -> Result<String, PlotError> {
-        Ok(self.picture()?.svg())
-    }
-
-    /// The same as PNG, on white.
-    ///
-    /// # Errors
-    /// [`PlotError::Empty`] if there is nothing to show.
-    pub(crate) fn png(&self) -> Result<Vec<u8>, PlotError> {
-        self.picture()?.png()
+    /// [`PlotError`] if there is nothing to show or a file cannot be written.
+    pub(crate) fn write(&self, folder: &Path, name: &str) -> Result<(), PlotError> {
+        let picture = self.picture()?;
+        for (extension, bytes) in [("svg", picture.svg().into_bytes()), ("png", picture.png()?)] {
+            let path = folder.join(format!("{name}.{extension}"));
+            std::fs::write(&path, bytes)
+                .map_err(|source| PlotError::Write { path: path.display().to_string(), source })?;
+        }
+        Ok(())
     }
 
     fn picture(&self) -> Result<render::Picture, PlotError> {
-        let (head, panels) = (self.head(), self.panels());
-        if panels.iter().any(Panel::is_empty) {
+        if self.panels.is_empty() || self.panels.iter().any(Panel::is_empty) {
             return Err(PlotError::Empty);
         }
         render::register_fonts();
-        render::Picture::new(&draw::figure(&head, &panels)?)
-    }
-
-    fn head(&self) -> Head {
-        let spread = |values: &[f64; 3]| values[2] > values[1];
-        let bands = self.series.iter().any(|series| series.accuracy.iter().any(spread));
-        let reading =
-            if bands { " · lines: mean over seeds, bands: least to greatest" } else { "" };
-        Head {
-            title: self.title.clone(),
-            subtitle: format!("{}{reading}", self.data),
-            badge: self.synthetic.then(|| "synthetic writers".to_owned()),
-            legend: "noise multiplier".to_owned(),
-        }
-    }
-
-    fn panels(&self) -> [Panel; 2] {
-        let panel = |heading: &str, unit, range, values: fn(&Series) -> &[[f64; 3]]| Panel {
-            heading: heading.to_owned(),
-            x_label: "round".to_owned(),
-            unit,
-            range,
-            lines: self.series.iter().map(|series| line(series, values(series))).collect(),
-        };
-        [
-            panel("Test accuracy", Unit::Percent, Some((0.0, 1.0)), |series| &series.accuracy),
-            panel("Test loss", Unit::Plain, self.loss_range(), |series| &series.loss),
-        ]
-    }
-
-    /// From zero to a little above the highest start; a diverged run leaves at the top instead of
-    /// flattening the others.
-    fn loss_range(&self) -> Option<(f64, f64)> {
-        let starts = self.series.iter().filter_map(|series| series.loss.first());
-        let highest = starts.map(|loss| loss[2]).filter(|loss| loss.is_finite());
-        let highest = highest.fold(0.0, f64::max);
-        let all = self.series.iter().flat_map(|series| &series.loss);
-        let most = all.map(|loss| loss[2]).fold(0.0, f64::max);
-        (highest > 0.0).then(|| (0.0, most.min(1.5 * highest)))
+        render::Picture::new(&draw::figure(self)?)
     }
 }
 
-fn line(series: &Series, values: &[[f64; 3]]) -> Line {
-    let points = series.rounds.iter().zip(values);
-    Line {
-        label: series.label.clone(),
-        points: points
-            .map(|(&round, &[mean, low, high])| Point { round, mean, low, high })
-            .collect(),
+impl Panel {
+    fn points(&self) -> impl Iterator<Item = &Point> {
+        self.series.iter().flat_map(|series| &series.points)
+    }
+
+    /// Whether there is nothing to draw.
+    fn is_empty(&self) -> bool {
+        !self.points().any(Point::is_finite)
+    }
+
+    /// What the vertical axis must show. Left to the data it begins at zero where nothing is
+    /// negative, and ends at one and a half times the highest start at most: a line that runs
+    /// away leaves at the top instead of flattening the others.
+    fn vertical_range(&self) -> (f64, f64) {
+        if let Some(range) = self.range {
+            return range;
+        }
+        let values = self.points().filter(|point| point.is_finite());
+        let values = values.flat_map(|point| [point.mean, point.low, point.high]);
+        let (low, high) = values
+            .filter(|value| value.is_finite())
+            .fold((0.0, f64::NEG_INFINITY), |(low, high): (f64, f64), value| {
+                (low.min(value), high.max(value))
+            });
+        let starts = self.series.iter().filter_map(|series| series.points.first());
+        let start = starts.map(|point| point.high).filter(|high| high.is_finite());
+        let start = start.fold(0.0, f64::max);
+        (low, if start > 0.0 { high.min(1.5 * start) } else { high })
+    }
+}
+
+impl Point {
+    fn is_finite(&self) -> bool {
+        self.round.is_finite() && self.mean.is_finite()
     }
 }
 

@@ -9,11 +9,10 @@ use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
-use super::PlotError;
 use super::dash::dashes;
-use super::panel::{Head, Line, Panel, Point, Unit};
 use super::render::FONT;
 use super::scale::Axis;
+use super::{Figure, Panel, PlotError, Point, Series, Unit};
 
 /// Width of the canvas.
 pub(super) const WIDTH: f64 = 1000.0;
@@ -54,9 +53,9 @@ const PALETTE: [RGBColor; 7] = [
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws a head and panels; the SVG has its text as text.
-pub(super) fn figure(head: &Head, panels: &[Panel]) -> Result<String, PlotError> {
-    let legend = Legend::new(head, panels)?;
+/// Draws a figure; the SVG has its text as text.
+pub(super) fn figure(figure: &Figure) -> Result<String, PlotError> {
+    let legend = Legend::new(figure)?;
     let further = legend.rows as f64 * ROW - ROW;
     let height = HEIGHT + further;
     let mut drawn = String::new();
@@ -65,11 +64,11 @@ pub(super) fn figure(head: &Head, panels: &[Panel]) -> Result<String, PlotError>
         let area = SVGBackend::with_string(&mut drawn, size).into_drawing_area();
         let pen = Pen { area };
         pen.rectangle((0.0, 0.0), (WIDTH, height), RGBColor(255, 255, 255))?;
-        head.draw(&pen)?;
+        head(&pen, figure)?;
         legend.draw(&pen)?;
-        let count = panels.len() as f64;
+        let count = figure.panels.len() as f64;
         let width = (WIDTH - 2.0 * MARGIN - GAP * (count - 1.0)) / count;
-        for (place, panel) in panels.iter().enumerate() {
+        for (place, panel) in figure.panels.iter().enumerate() {
             let left = MARGIN + place as f64 * (width + GAP);
             Frame::new(panel, left + NUMBERS, left + width, TOP + further).draw(&pen, panel)?;
         }
@@ -83,17 +82,15 @@ pub(super) fn figure(head: &Head, panels: &[Panel]) -> Result<String, PlotError>
     Ok(drawn.replacen(&large, &small, 1).replace("<polyline ", round))
 }
 
-impl Head {
-    /// Title, subtitle and badge.
-    fn draw(&self, pen: &Pen<'_>) -> Result<(), PlotError> {
-        pen.text(&self.title, (MARGIN, 34.0), Type::bold(19.0, INK), HPos::Left)?;
-        pen.text(&self.subtitle, (MARGIN, 56.0), Type::plain(13.0, QUIET), HPos::Left)?;
-        let Some(badge) = &self.badge else { return Ok(()) };
-        let style = Type::bold(13.0, BADGE_INK);
-        let left = WIDTH - MARGIN - style.width(badge)? - 20.0;
-        pen.rectangle((left, 17.0), (WIDTH - MARGIN, 41.0), BADGE_FILL)?;
-        pen.text(badge, (left + 10.0, 33.5), style, HPos::Left)
-    }
+/// Title, subtitle and badge.
+fn head(pen: &Pen<'_>, figure: &Figure) -> Result<(), PlotError> {
+    pen.text(&figure.title, (MARGIN, 34.0), Type::bold(19.0, INK), HPos::Left)?;
+    pen.text(&figure.subtitle, (MARGIN, 56.0), Type::plain(13.0, QUIET), HPos::Left)?;
+    let Some(badge) = &figure.badge else { return Ok(()) };
+    let style = Type::bold(13.0, BADGE_INK);
+    let left = WIDTH - MARGIN - style.width(badge)? - 20.0;
+    pen.rectangle((left, 17.0), (WIDTH - MARGIN, 41.0), BADGE_FILL)?;
+    pen.text(badge, (left + 10.0, 33.5), style, HPos::Left)
 }
 
 /// The names of the lines, in as many rows as they need.
@@ -111,9 +108,10 @@ impl<'a> Legend<'a> {
     const SAMPLE: f64 = 29.0;
     const FIRST: f64 = 84.0;
 
-    fn new(head: &'a Head, panels: &'a [Panel]) -> Result<Self, PlotError> {
-        let lines = panels.first().map_or(&[][..], |panel| &panel.lines);
-        let indent = if head.legend.is_empty() { 0.0 } else { Self::NAME.width(&head.legend)? };
+    fn new(figure: &'a Figure) -> Result<Self, PlotError> {
+        let lines = figure.panels.first().map_or(&[][..], |panel| &panel.series);
+        let indent =
+            if figure.legend.is_empty() { 0.0 } else { Self::NAME.width(&figure.legend)? };
         let start = MARGIN + if indent > 0.0 { indent + 16.0 } else { 0.0 };
         let (mut x, mut rows) = (start, 1);
         let mut entries = Vec::new();
@@ -126,7 +124,7 @@ impl<'a> Legend<'a> {
             entries.push((line.label.as_str(), (x, y)));
             x += width + 20.0;
         }
-        Ok(Self { name: &head.legend, entries, rows })
+        Ok(Self { name: &figure.legend, entries, rows })
     }
 
     fn draw(&self, pen: &Pen<'_>) -> Result<(), PlotError> {
@@ -151,18 +149,12 @@ struct Frame {
 
 impl Frame {
     fn new(panel: &Panel, left: f64, right: f64, top: f64) -> Self {
-        let shown = || panel.points().filter(|point| point.round.is_finite());
-        let span = |values: &mut dyn Iterator<Item = f64>| {
-            values
-                .filter(|value| value.is_finite())
-                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-                    (low.min(value), high.max(value))
-                })
-        };
-        let (first, last) = span(&mut shown().map(|point| point.round));
-        let (low, high) = panel.range.unwrap_or_else(|| {
-            span(&mut shown().flat_map(|point| [point.mean, point.low, point.high]))
-        });
+        let rounds = panel.points().filter(|point| point.is_finite()).map(|point| point.round);
+        let (first, last) = rounds
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(first, last), round| {
+                (first.min(round), last.max(round))
+            });
+        let (low, high) = panel.vertical_range();
         Self {
             left,
             right,
@@ -188,11 +180,11 @@ impl Frame {
     fn draw(&self, pen: &Pen<'_>, panel: &Panel) -> Result<(), PlotError> {
         self.axes(pen, panel)?;
         // All bands lie under all lines.
-        for (place, line) in panel.lines.iter().enumerate() {
+        for (place, line) in panel.series.iter().enumerate() {
             self.band(pen, line, place)?;
         }
         // The first line, the one without noise, lies on top.
-        for (place, line) in panel.lines.iter().enumerate().rev() {
+        for (place, line) in panel.series.iter().enumerate().rev() {
             self.line(pen, line, place)?;
         }
         Ok(())
@@ -224,7 +216,7 @@ impl Frame {
     }
 
     /// The band of a line, where it has one.
-    fn band(&self, pen: &Pen<'_>, line: &Line, place: usize) -> Result<(), PlotError> {
+    fn band(&self, pen: &Pen<'_>, line: &Series, place: usize) -> Result<(), PlotError> {
         let edges = |point: &Point| point.low.is_finite() && point.high.is_finite();
         for run in line.points.chunk_by(|a, b| edges(a) && edges(b)) {
             if run.len() < 2 || run.iter().all(|point| point.high <= point.low) {
@@ -238,7 +230,7 @@ impl Frame {
     }
 
     /// A line, broken where it is not finite, with a dot where it ends.
-    fn line(&self, pen: &Pen<'_>, line: &Line, place: usize) -> Result<(), PlotError> {
+    fn line(&self, pen: &Pen<'_>, line: &Series, place: usize) -> Result<(), PlotError> {
         for run in line.points.chunk_by(|a, b| a.is_finite() && b.is_finite()) {
             if !run.iter().all(Point::is_finite) {
                 continue;
