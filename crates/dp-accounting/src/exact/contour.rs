@@ -180,7 +180,7 @@ struct Node {
 const MOST_NODES: usize = 100_000;
 
 /// And so are those that need more evaluations than this, a second or two.
-const MOST_WORK: usize = 20_000_000;
+const MOST_WORK: usize = 12_000_000;
 
 impl Contour {
     /// A contour through about `c` on which `δ` near `epsilon` comes out within about

@@ -1,0 +1,273 @@
+//! What must hold for any numbers: monotone, additive, consistent, never a NaN, never a panic.
+
+use std::num::NonZeroU64;
+
+use dp_accounting::rdp::{Conversion, Orders, RdpAccountant};
+use dp_accounting::{
+    Accountant, Delta, DpEvent, Epsilon, ExactAccountant, Neighboring, NoiseMultiplier,
+    Repetitions, Rho, SamplingProbability,
+};
+use proptest::prelude::*;
+
+fn round(q: f64, z: f64) -> DpEvent {
+    DpEvent::gaussian(NoiseMultiplier::new(z).expect("in range"))
+        .poisson_sampled(SamplingProbability::new(q).expect("in range"))
+}
+
+fn delta(value: f64) -> Delta {
+    Delta::new(value).expect("in range")
+}
+
+fn rdp(q: f64, z: f64, steps: u64, at: f64) -> f64 {
+    let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne);
+    accountant.compose(&round(q, z), steps).expect("supported");
+    accountant.epsilon(delta(at)).expect("no limits").get()
+}
+
+fn exact(q: f64, z: f64, steps: u64, at: f64) -> (f64, f64) {
+    let mut accountant = ExactAccountant::new(Neighboring::AddOrRemoveOne);
+    accountant.compose(&round(q, z), steps).expect("supported");
+    let found = accountant.epsilon_interval(delta(at)).expect("reached");
+    (found.lower.get(), found.upper.get())
+}
+
+/// `10^x` for `x` in a range: as likely small as large.
+fn decades(range: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
+    range.prop_map(|x| 10.0_f64.powf(x))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Less noise, more clients, more rounds or a smaller delta never cost less.
+    #[test]
+    fn renyi_epsilon_is_monotone(
+        q in decades(-5.0..-0.01),
+        z in decades(-0.5..2.0),
+        steps in 1_u64..100_000,
+        at in decades(-12.0..-1.0),
+        more in 1.001_f64..3.0,
+    ) {
+        let base = rdp(q, z, steps, at);
+        let slack = 1e-9 * base + 1e-12;
+        prop_assert!(base >= 0.0);
+        prop_assert!(rdp(q, z * more, steps, at) <= base + slack);
+        prop_assert!(rdp((q * more).min(1.0), z, steps, at) >= base - slack);
+        prop_assert!(rdp(q, z, steps * 2, at) >= base - slack);
+        prop_assert!(rdp(q, z, steps, at / more) >= base - slack);
+    }
+
+    /// No list of orders beats the best real order; the classic conversion never beats the other.
+    #[test]
+    fn the_best_order_is_best(
+        q in decades(-4.0..-0.01),
+        z in decades(-0.4..1.5),
+        steps in 1_u64..100_000,
+        at in decades(-12.0..-1.0),
+    ) {
+        let price = |orders: Orders, conversion| {
+            let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne)
+                .with_orders(orders)
+                .with_conversion(conversion);
+            accountant.compose(&round(q, z), steps).expect("supported");
+            accountant.epsilon(delta(at)).expect("no limits").get()
+        };
+        for conversion in [Conversion::Improved, Conversion::Classic] {
+            let best = price(Orders::best(), conversion);
+            for list in [Orders::tutorial(), Orders::tenths()] {
+                let listed = price(list, conversion);
+                prop_assert!(best <= listed * (1.0 + 1e-9) + 1e-12, "{best} {listed}");
+            }
+        }
+        let improved = price(Orders::best(), Conversion::Improved);
+        let classic = price(Orders::best(), Conversion::Classic);
+        prop_assert!(improved <= classic + 1e-12);
+    }
+
+    /// In halves or at once, in one order or the other.
+    #[test]
+    fn composition_is_addition(
+        q in decades(-4.0..-0.01),
+        z in decades(-0.3..1.5),
+        other in decades(-0.3..1.5),
+        steps in 1_u64..1000,
+        at in decades(-10.0..-1.0),
+    ) {
+        let (a, b) = (round(q, z), round(q, other));
+        let price = |parts: &[(&DpEvent, u64)]| {
+            let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne);
+            for &(event, count) in parts {
+                accountant.compose(event, count).expect("supported");
+            }
+            accountant.epsilon(delta(at)).expect("no limits").get()
+        };
+        let once = price(&[(&a, 2 * steps), (&b, 3)]);
+        let halves = price(&[(&a, steps), (&b, 3), (&a, steps)]);
+        let turned = price(&[(&b, 3), (&a, 2 * steps)]);
+        prop_assert!((once - halves).abs() <= 1e-9 * once, "{once} {halves}");
+        prop_assert!((once - turned).abs() <= 1e-9 * once, "{once} {turned}");
+    }
+
+    /// Epsilon at delta, then delta at that epsilon.
+    #[test]
+    fn renyi_delta_undoes_epsilon(
+        q in decades(-3.0..-0.01),
+        z in decades(-0.3..1.0),
+        steps in 1_u64..10_000,
+        at in decades(-10.0..-2.0),
+    ) {
+        let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne);
+        accountant.compose(&round(q, z), steps).expect("supported");
+        let there = accountant.epsilon(delta(at)).expect("no limits");
+        let back = accountant.delta(there).expect("no limits").get();
+        prop_assert!(back <= at * (1.0 + 1e-6), "{back} for {at}");
+        prop_assert!(there.get() <= 0.0 || back >= at * (1.0 - 1e-6), "{back} for {at}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The exact price lies below the Rényi price, moves the right way, and its interval is as
+    /// narrow as promised and contains that of a narrower request.
+    #[test]
+    fn exact_intervals_are_sound(
+        q in decades(-2.5..-0.05),
+        z in decades(-0.2..1.0),
+        steps in 100_u64..100_000,
+        at in decades(-9.0..-2.0),
+        more in 1.01_f64..2.0,
+    ) {
+        let (lower, upper) = exact(q, z, steps, at);
+        prop_assert!(lower <= upper && upper - lower <= 1e-9, "{lower} {upper}");
+        prop_assert!(lower <= rdp(q, z, steps, at));
+        prop_assert!(exact(q, z * more, steps, at).0 <= upper);
+        prop_assert!(exact((q * more).min(1.0), z, steps, at).1 >= lower);
+        prop_assert!(exact(q, z, steps * 2, at).1 >= lower);
+        prop_assert!(exact(q, z, steps, at / more).1 >= lower);
+
+        let mut wide = ExactAccountant::new(Neighboring::AddOrRemoveOne)
+            .with_width(1e-5)
+            .expect("in range");
+        wide.compose(&round(q, z), steps).expect("supported");
+        let found = wide.epsilon_interval(delta(at)).expect("reached");
+        prop_assert!(found.lower.get() <= upper && found.upper.get() >= lower, "{found:?}");
+
+        // And back: the truth at the lower end is at least delta, at the upper end at most.
+        if lower > 0.0 {
+            let end = |epsilon: f64| {
+                wide.delta_interval(Epsilon::new(epsilon).expect("in range")).expect("reached")
+            };
+            prop_assert!(end(lower).upper.get() >= at && end(upper).lower.get() <= at);
+        }
+    }
+
+    /// Replacing a record costs at least as much as removing it and at most as removing at twice
+    /// the sensitivity.
+    #[test]
+    fn relations_are_ordered(
+        q in decades(-2.0..-0.05),
+        z in decades(0.0..1.0),
+        steps in 100_u64..10_000,
+    ) {
+        let price = |relation, z| {
+            let mut accountant = ExactAccountant::new(relation);
+            accountant.compose(&round(q, z), steps).expect("supported");
+            accountant.epsilon_interval(delta(1e-5)).expect("reached")
+        };
+        let removed = price(Neighboring::AddOrRemoveOne, z);
+        let blanked = price(Neighboring::ZeroOutOne, z);
+        let replaced = price(Neighboring::ReplaceOne, z);
+        prop_assert_eq!(removed, blanked);
+        prop_assert!(replaced.upper >= removed.lower, "{:?} {:?}", replaced, removed);
+        let mut rdp = RdpAccountant::new(Neighboring::ReplaceOne);
+        rdp.compose(&round(q, z), steps).expect("supported");
+        prop_assert!(rdp.epsilon(delta(1e-5)).expect("no limits") >= replaced.lower);
+    }
+}
+
+/// Any event tree, sound or not.
+fn events() -> impl Strategy<Value = DpEvent> {
+    let noise = || {
+        prop_oneof![Just(0.0), decades(-2.0..3.0), decades(-300.0..300.0)]
+            .prop_map(|z| NoiseMultiplier::new(z).expect("in range"))
+    };
+    let share = || {
+        prop_oneof![Just(0.0), Just(1.0), decades(-7.0..0.0), 0.0..1.0_f64]
+            .prop_map(|q| SamplingProbability::new(q.min(1.0)).expect("in range"))
+    };
+    let leaf = prop_oneof![
+        Just(DpEvent::NoOp),
+        Just(DpEvent::NonPrivate),
+        noise().prop_map(DpEvent::gaussian),
+        noise().prop_map(|noise_multiplier| DpEvent::Laplace { noise_multiplier }),
+        noise().prop_map(|noise_multiplier| DpEvent::DiscreteGaussian { noise_multiplier }),
+        (share(), 0_u64..5).prop_map(|(probability, buckets)| DpEvent::RandomizedResponse {
+            probability,
+            buckets
+        }),
+        (noise(), prop::collection::vec(any::<u64>(), 0..3)).prop_map(
+            |(noise_multiplier, steps)| DpEvent::TreeAggregation { noise_multiplier, steps }
+        ),
+        prop_oneof![Just(f64::INFINITY), decades(-9.0..9.0)].prop_map(|epsilon| DpEvent::PureDp {
+            epsilon: Epsilon::new(epsilon).expect("in range")
+        }),
+        decades(-300.0..300.0)
+            .prop_map(|rho| DpEvent::Zcdp { rho: Rho::new(rho).expect("in range") }),
+    ];
+    leaf.prop_recursive(4, 12, 3, move |inner| {
+        prop_oneof![
+            (share(), inner.clone()).prop_map(|(q, event)| event.poisson_sampled(q)),
+            (0_u64..1000, 0_u64..1000, inner.clone())
+                .prop_map(|(all, some, event)| event.fixed_size_sampled(all, some)),
+            prop::collection::vec(inner.clone(), 0..3).prop_map(DpEvent::composed),
+            (1_u64..u64::MAX, inner.clone())
+                .prop_map(|(n, event)| event.repeated(NonZeroU64::new(n).expect("not zero"))),
+            (1_u64..1000, inner.clone())
+                .prop_map(|(n, event)| event.repeated(NonZeroU64::new(n).expect("not zero"))),
+            (any::<f64>(), any::<f64>(), inner).prop_map(|(shape, gamma, event)| {
+                let repetitions = Repetitions::TruncatedNegativeBinomial { shape, gamma };
+                DpEvent::RepeatAndSelect { event: Box::new(event), repetitions }
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// No panic, no NaN, no negative epsilon, no broken interval; and what is written comes back.
+    #[test]
+    fn any_event_is_priced_or_refused(event in events(), at in decades(-12.0..-1.0)) {
+        for relation in
+            [Neighboring::AddOrRemoveOne, Neighboring::ReplaceOne, Neighboring::ZeroOutOne]
+        {
+            let accountants: [Box<dyn Accountant>; 2] = [
+                Box::new(RdpAccountant::new(relation)),
+                Box::new(ExactAccountant::new(relation).with_width(1e-3).expect("in range")),
+            ];
+            let mut intervals = Vec::new();
+            for mut accountant in accountants {
+                if accountant.compose(&event, 1).is_err() {
+                    continue;
+                }
+                if let Ok(found) = accountant.epsilon_interval(delta(at)) {
+                    prop_assert!(found.lower <= found.upper, "{found:?}");
+                    intervals.push(found);
+                }
+                if let Ok(found) = accountant.delta_interval(Epsilon::new(1.0).expect("in range")) {
+                    prop_assert!(found.lower <= found.upper, "{found:?}");
+                }
+            }
+            if let [a, b] = intervals[..] {
+                prop_assert!(a.lower <= b.upper && b.lower <= a.upper, "{a:?} {b:?}");
+            }
+        }
+        let text = serde_json::to_string(&event);
+        let finite = !text.as_ref().is_ok_and(|text| text.contains("null"));
+        if finite {
+            let back: DpEvent = serde_json::from_str(&text.expect("JSON")).expect("readable");
+            prop_assert_eq!(back, event);
+        }
+    }
+}
