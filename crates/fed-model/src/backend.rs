@@ -101,6 +101,12 @@ pub fn open(
     match backend {
         #[cfg(feature = "cpu")]
         Backend::Cpu => Ok(Box::new(crate::cpu::CpuLearner::new(spec.clone(), threads)?)),
+        #[cfg(feature = "burn")]
+        Backend::Flex => Ok(Box::new(crate::BurnLearner::flex(spec.clone(), threads))),
+        #[cfg(feature = "burn")]
+        Backend::Ndarray => Ok(Box::new(crate::BurnLearner::ndarray(spec.clone(), threads))),
+        #[cfg(feature = "wgpu")]
+        Backend::Wgpu => Ok(Box::new(crate::BurnLearner::wgpu(spec.clone())?)),
         #[allow(unreachable_patterns, reason = "reachable when a feature is off")]
         missing => {
             let _ = (spec, threads);

@@ -11,9 +11,10 @@ pub struct LocalSgd {
     pub learning_rate: f64,
     /// Momentum of the local optimiser in `[0, 1)`, from rest in every round; 0: none.
     pub momentum: f64,
-    /// Examples a batch; the last partial batch is kept and averaged over its own size.
+    /// Examples a batch; the one partial batch at the end is kept and averaged over its own size.
     pub batch_size: NonZeroUsize,
-    /// Passes over the client's examples.
+    /// Passes over the client's examples, each in an order of its own. Batches are cut from the one
+    /// stream of all passes, so one may hold the end of a pass and the beginning of the next.
     pub epochs: NonZeroUsize,
     /// Strength `µ ≥ 0` of the proximal term `µ·(w − w₀)` that FedProx adds to each gradient; 0: none.
     pub proximal: f64,
