@@ -26,9 +26,9 @@ pub(crate) struct BackendArgs {
 impl BackendArgs {
     /// The learner that these arguments ask for.
     pub(crate) fn open(&self, spec: &MlpSpec) -> Result<Box<dyn Learner>, Failure> {
-        let threads = self.threads.unwrap_or_else(|| {
-            std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-        });
+        let threads = self
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
         Ok(fed_model::open(self.backend, spec, threads)?)
     }
 

@@ -11,7 +11,7 @@
 //!   metrics.jsonl        a line a round: what a server could release, what a simulation knows
 //!   evaluations.csv      its evaluations
 //!   timing.jsonl         seconds a round, by phase (the only file that two equal runs differ in)
-//!   ledger.jsonl         what was released, in order
+//!   ledger.jsonl         what was released, in order, each line chained to the one before
 //!   privacy.json         the guarantee
 //!   model.safetensors    the final weights
 //! ```
@@ -19,6 +19,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dp_accounting::ledger::Chain;
 use fed_model::MlpSpec;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +105,16 @@ impl RunDirectory {
             fs::create_dir_all(folder).map_err(SimError::io(folder))?;
         }
         fs::write(&path, contents).map_err(SimError::io(&path))
+    }
+
+    /// A folder of the directory, made if it is not there.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if it cannot be made.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, SimError> {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).map_err(SimError::io(&path))?;
+        Ok(path)
     }
 
     /// Writes a value as JSON.
@@ -266,10 +277,10 @@ impl CellWriter {
         spec: &MlpSpec,
         statement: Option<&PrivacyStatement>,
     ) -> Result<(), SimError> {
-        let mut ledger = JsonLines::create(&self.path.join("ledger.jsonl"))?;
-        for entry in simulation.ledger().entries() {
-            ledger.append(entry)?;
-        }
+        let mut chain = Chain::new();
+        let lines = simulation.ledger().entries().iter().map(|entry| chain.line(entry) + "\n");
+        let file = self.path.join("ledger.jsonl");
+        fs::write(&file, lines.collect::<String>()).map_err(SimError::io(&file))?;
         let file = self.path.join("model.safetensors");
         weights::save(&file, spec, simulation.params())?;
         if let Some(statement) = statement {

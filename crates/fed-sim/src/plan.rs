@@ -69,6 +69,23 @@ pub fn planned_ledger(config: &RunConfig, population: usize) -> Result<Ledger, S
     Ok(ledger)
 }
 
+/// ε of all these runs on the same clients together, if every one of them is released.
+///
+/// All must have one sampling, one accounting and one δ, as the runs of one experiment have.
+///
+/// # Errors
+/// [`SimError`] if a run cannot be, or has no price.
+pub fn epsilon_of_all(runs: &[RunConfig], population: usize) -> Result<Epsilon, SimError> {
+    let Some(first) = runs.first() else { return Ok(Epsilon::ZERO) };
+    let mut all = Ledger::new();
+    for run in runs {
+        for entry in planned_ledger(run, population)?.entries() {
+            all.record_many(entry.event.clone(), entry.count);
+        }
+    }
+    epsilon(first, sampler(first, population)?.relation(), &all)
+}
+
 /// The accountant that a configuration asks for.
 fn accountant(
     config: &AccountingConfig,

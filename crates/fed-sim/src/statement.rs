@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use dp_accounting::ledger::Chain;
 use dp_accounting::{Delta, Epsilon, Ledger, Neighboring};
 use dp_agg::{Clipping, NoiseMode, Zeroing};
 use serde::{Deserialize, Serialize};
@@ -37,10 +38,13 @@ pub struct PrivacyStatement {
     pub accountant: String,
     /// Where the noise came from.
     pub noise_source: String,
-    /// Number of runs on the same clients that this statement's experiment made.
+    /// Number of runs with this setting on the same clients, each with a seed of its own.
     pub runs: u64,
     /// ε of all those runs together, by composition.
     pub epsilon_of_all_runs: Epsilon,
+    /// Hash of the last line of the run's `ledger.jsonl`: a ledger that was altered or shortened
+    /// since does not end in it.
+    pub ledger_head: String,
     /// What the guarantee does not cover, a sentence each.
     pub not_covered: Vec<String>,
     /// What a reader should be warned of, a sentence each.
@@ -62,6 +66,11 @@ impl PrivacyStatement {
     ) -> Result<Self, SimError> {
         let neighbours = sampler.relation();
         let epsilon = plan::epsilon(config, neighbours, ledger)?;
+        let mut chain = Chain::new();
+        for entry in ledger.entries() {
+            // Only the end of the chain is wanted.
+            let _ = chain.line(entry);
+        }
         let mut all = Ledger::new();
         for _ in 0..runs {
             for entry in ledger.entries() {
@@ -81,6 +90,7 @@ impl PrivacyStatement {
             noise_source: config.noise.to_string(),
             runs,
             epsilon_of_all_runs: plan::epsilon(config, neighbours, &all)?,
+            ledger_head: chain.head().to_owned(),
             not_covered: not_covered(config),
             warnings: warnings(config, population),
         })
@@ -191,7 +201,7 @@ impl fmt::Display for PrivacyStatement {
                 if all.is_finite() { format!("{:.4}", all.get()) } else { "infinity".to_owned() };
             writeln!(
                 f,
-                "  runs         {}; releasing all of them costs ε = {total} at the same δ",
+                "  seeds        {}; releasing all of their runs costs ε = {total} at the same δ",
                 self.runs
             )?;
         }

@@ -157,7 +157,7 @@ pub fn markdown(rows: &[SummaryRow]) -> String {
             if row.seeds > 1 { format!("{mean:.4} ± {sd:.4}") } else { format!("{mean:.4}") }
         };
         table.push([
-            row.noise_multiplier.to_string(),
+            format!("{:?}", row.noise_multiplier),
             row.clients_per_round.to_string(),
             if row.epsilon.is_finite() {
                 format!("{:.4}", row.epsilon.get())

@@ -96,9 +96,20 @@ fn a_statement_names_everything_it_must() {
     assert!(statement.epsilon_of_all_runs > statement.epsilon);
     let text = statement.to_string();
     for part in [
-        "unit", "neighbours", "adding or removing one user", "mechanism", "sampling", "Poisson",
-        "rounds", "accountant", "noise", "not a release", "not covered", "adaptive zeroing",
-        "hyper-parameters", "releasing all of them",
+        "unit",
+        "neighbours",
+        "adding or removing one user",
+        "mechanism",
+        "sampling",
+        "Poisson",
+        "rounds",
+        "accountant",
+        "noise",
+        "not a release",
+        "not covered",
+        "adaptive zeroing",
+        "hyper-parameters",
+        "releasing all of their runs",
     ] {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }

@@ -39,12 +39,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             experiment.delta.get(),
             plan::describe_accounting(&experiment.accounting)
         ))?;
-        let (ClientVerdict::Met { evaluations, .. } | ClientVerdict::OutOfReach { evaluations, .. }) =
-            &verdict
+        let (ClientVerdict::Met { evaluations, .. }
+        | ClientVerdict::OutOfReach { evaluations, .. }) = &verdict
         else {
             return Ok(());
         };
-        say(format_args!("{:>9} {:>17} {:>11} {:>7}", "clients", "noise multiplier", "ε", "order"))?;
+        say(format_args!(
+            "{:>9} {:>17} {:>11} {:>7}",
+            "clients", "noise multiplier", "ε", "order"
+        ))?;
         for step in evaluations {
             let order = step.price.order.map_or_else(|| "-".to_owned(), |order| order.to_string());
             say(format_args!(

@@ -2,15 +2,15 @@
 
 mod show;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use fed_data::fetch::{ARCHIVES, Archive, BASE_URL, Fetch};
 use fed_data::{
-    Choice, Dataset, FederatedData, OpenOptions, SizeSummary, Split, SyntheticWriters, Variant, cache,
+    Choice, Dataset, OpenOptions, SizeSummary, Split, SyntheticWriters, Variant, cache,
 };
 
-use super::train::WORKSPACE;
+use super::train::workspace;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::say;
@@ -38,7 +38,7 @@ struct Folder {
 
 impl Folder {
     fn path(&self) -> PathBuf {
-        self.data_dir.clone().unwrap_or_else(|| Path::new(WORKSPACE).join("datasets"))
+        self.data_dir.clone().unwrap_or_else(|| workspace().join("datasets"))
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     say(format_args!("Data: {}", session.dataset.source))?;
     say(sentence(&session.experiment, &answer))?;
     say(format_args!("Trained by {}\n", session.learner.describe()))?;
-    session.train(&runs, runs.len() as u64)?;
+    session.train(&runs)?;
     report::write(&session.directory)?;
     if let Some(cell) = session.directory.cells()?.first() {
         session.directory.write("privacy.txt", cell.privacy.to_string())?;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use fed_data::Source;
 use fed_sim::directory::{RunDirectory, write_csv};
-use fed_sim::summary::{self, Curve};
+use fed_sim::summary::{self, Curve, CurvePoint};
+use fed_sim::{Experiment, plan};
 
 use crate::failure::Failure;
-use crate::plot::{Figure, Series};
+use crate::plot::{Figure, Panel, Point, Series, Unit};
 use crate::say;
 
 /// Write the table and the figures of a finished run again.
@@ -43,15 +44,21 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     let table = summary::markdown(&rows);
     let data = &provenance.data;
     let seeds = rows.iter().map(|row| row.seeds).max().unwrap_or(1);
+    let runs: Vec<_> = cells.iter().map(|cell| cell.config.clone()).collect();
+    let together = plan::epsilon_of_all(&runs, data.clients)?;
     let caption = format!(
-        "After {} rounds on {data}; δ = {:e}; {}.",
+        "After {} rounds on {data}; δ = {:e}; {}.\nε is the price of one run, by {}; releasing all \
+         {} runs of this table costs {}.",
         experiment.rounds,
         experiment.delta.get(),
         if seeds > 1 {
             format!("mean ± standard deviation over {seeds} seeds")
         } else {
             "one seed".to_owned()
-        }
+        },
+        plan::describe_accounting(&experiment.accounting),
+        runs.len(),
+        if together.is_finite() { format!("{:.4}", together.get()) } else { "infinity".to_owned() },
     );
     directory.write("summary.md", format!("{table}\n{caption}\n"))?;
     write_csv(&directory.path().join("summary.csv"), &rows)?;
@@ -59,34 +66,51 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     write_csv(&directory.path().join("evaluations.csv"), &evaluations)?;
 
     let curves = summary::curves(&cells);
-    let figure = Figure {
-        title: experiment.name.clone(),
-        data: data.name.clone(),
-        synthetic: data.synthetic,
-        series: curves.iter().map(|curve| series(curve, &curves)).collect(),
-    };
-    let svg = figure.svg().map_err(Failure::failed)?;
-    directory.write("figures/curves.png", figure.png().map_err(Failure::failed)?)?;
-    directory.write("figures/curves.svg", svg)?;
+    figure(&experiment, data, seeds, &curves)
+        .write(&directory.folder("figures")?, "curves")
+        .map_err(Failure::failed)?;
 
     say(&table)?;
     say(&caption)?;
     say(format_args!("Records: {}", directory.path().display()))
 }
 
-/// A curve as the figure wants it; named by what tells it from the others.
-fn series(curve: &Curve, all: &[Curve]) -> Series {
-    let clients_differ =
-        all.iter().any(|other| other.clients_per_round != curve.clients_per_round);
-    let label = if clients_differ || all.len() == 1 {
-        format!("z = {}, {} clients", curve.noise_multiplier, curve.clients_per_round)
-    } else {
-        format!("z = {}", curve.noise_multiplier)
+/// Accuracy and loss against rounds, side by side; one line a setting, bands over seeds.
+fn figure(experiment: &Experiment, data: &Source, seeds: usize, curves: &[Curve]) -> Figure {
+    let first = curves.first().map_or(0.0, |curve| curve.clients_per_round);
+    let clients_differ = curves.iter().any(|curve| curve.clients_per_round != first);
+    let panel = |heading: &str, unit, range, values: fn(&CurvePoint) -> [f64; 3]| Panel {
+        heading: heading.to_owned(),
+        x_label: "round".to_owned(),
+        unit,
+        range,
+        series: curves
+            .iter()
+            .map(|curve| Series {
+                label: if clients_differ {
+                    format!("{:?} ({} clients)", curve.noise_multiplier, curve.clients_per_round)
+                } else {
+                    format!("{:?}", curve.noise_multiplier)
+                },
+                points: curve.points.iter().map(|point| band(point, values(point))).collect(),
+            })
+            .collect(),
     };
-    Series {
-        label,
-        rounds: curve.points.iter().map(|point| f64::from(point.round)).collect(),
-        accuracy: curve.points.iter().map(|point| point.accuracy).collect(),
-        loss: curve.points.iter().map(|point| point.loss).collect(),
+    let clients = if clients_differ { String::new() } else { format!(", {first} clients a round") };
+    let spread =
+        if seeds > 1 { format!(", mean and range of {seeds} seeds") } else { String::new() };
+    Figure {
+        title: experiment.name.replace(['_', '-'], " "),
+        subtitle: format!("{}{clients}{spread}", data.name),
+        badge: data.synthetic.then(|| "synthetic writers".to_owned()),
+        legend: "noise multiplier".to_owned(),
+        panels: vec![
+            panel("test accuracy", Unit::Percent, Some((0.0, 1.0)), |point| point.accuracy),
+            panel("test loss", Unit::Plain, None, |point| point.loss),
+        ],
     }
+}
+
+fn band(point: &CurvePoint, [mean, low, high]: [f64; 3]) -> Point {
+    Point { round: f64::from(point.round), mean, low, high }
 }

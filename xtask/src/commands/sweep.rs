@@ -40,6 +40,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         session.dataset.train.num_clients(),
         session.learner.describe()
     ))?;
-    session.train(&runs, runs.len() as u64)?;
+    session.train(&runs)?;
     report::write(&session.directory)
 }

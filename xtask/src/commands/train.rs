@@ -14,7 +14,16 @@ use crate::progress::Progress;
 use crate::provenance::Provenance;
 
 /// The folder of the workspace that this program was built from.
-pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// The same, as a person would write it from here.
+pub(crate) fn workspace() -> PathBuf {
+    let absolute = Path::new(WORKSPACE).canonicalize().unwrap_or_else(|_| WORKSPACE.into());
+    match std::env::current_dir() {
+        Ok(here) => absolute.strip_prefix(here).map(Path::to_owned).unwrap_or(absolute),
+        Err(_) => absolute,
+    }
+}
 
 /// Where the clients come from.
 #[derive(Debug, clap::Args)]
@@ -30,7 +39,7 @@ pub(crate) struct DataArgs {
 impl DataArgs {
     /// The data folder.
     pub(crate) fn folder(&self) -> PathBuf {
-        self.data_dir.clone().unwrap_or_else(|| Path::new(WORKSPACE).join("datasets"))
+        self.data_dir.clone().unwrap_or_else(|| workspace().join("datasets"))
     }
 
     /// Opens the experiment's data, after putting `--data` into the experiment.
@@ -101,28 +110,22 @@ impl Session {
         Ok(Self { experiment, dataset, learner, directory })
     }
 
-    /// Trains every run, printing the tutorial's lines. `all_runs` is the number of runs that the
-    /// statement counts as one search on the same clients.
-    pub(crate) fn train(&self, runs: &[RunConfig], all_runs: u64) -> Result<(), Failure> {
+    /// Trains every run, printing the tutorial's lines.
+    pub(crate) fn train(&self, runs: &[RunConfig]) -> Result<(), Failure> {
         let total = runs.iter().map(|run| u64::from(run.rounds.get())).sum();
         let progress = Progress::rounds(total);
-        let outcome = runs.iter().try_for_each(|run| self.train_one(run, all_runs, &progress));
+        let outcome = runs.iter().try_for_each(|run| self.train_one(run, &progress));
         progress.clear();
         outcome
     }
 
-    fn train_one(
-        &self,
-        run: &RunConfig,
-        all_runs: u64,
-        progress: &Progress,
-    ) -> Result<(), Failure> {
+    fn train_one(&self, run: &RunConfig, progress: &Progress) -> Result<(), Failure> {
         if interrupt::asked() {
             return Err(SimError::Interrupted { rounds: 0 }.into());
         }
         progress.say(format_args!(
-            "Starting training with noise multiplier: {}{}",
-            run.noise_multiplier,
+            "Starting training with noise multiplier: {:?}{}",
+            run.noise_multiplier.get(),
             if self.experiment.seeds.len() > 1 {
                 format!(" (seed {})", run.seed.0)
             } else {
@@ -150,7 +153,7 @@ impl Session {
             &sampler,
             population.num_clients(),
             simulation.ledger(),
-            all_runs,
+            self.experiment.seeds.len() as u64,
         )?;
         writer.finish(&simulation, spec, Some(&statement))?;
         printed?;
@@ -172,7 +175,7 @@ fn create_directory(out: Option<&Path>, name: &str) -> Result<RunDirectory, Fail
     if let Some(out) = out {
         return Ok(RunDirectory::create(out)?);
     }
-    let runs = Path::new(WORKSPACE).join("runs");
+    let runs = workspace().join("runs");
     for number in 1_u32.. {
         let path = runs.join(format!("{name}-{number}"));
         if !path.exists() {

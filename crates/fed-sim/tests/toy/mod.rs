@@ -11,9 +11,8 @@ pub(crate) fn population() -> Split {
     let clients: Vec<_> = (0..30_usize)
         .map(|client| {
             let count = 5 + client % 10;
-            let features: Vec<f32> = (0..count * 6)
-                .map(|i| ((client * 31 + i * 17) as f32 * 0.37).sin())
-                .collect();
+            let features: Vec<f32> =
+                (0..count * 6).map(|i| ((client * 31 + i * 17) as f32 * 0.37).sin()).collect();
             let labels: Vec<u8> = (0..count).map(|i| ((client + i) % 3) as u8).collect();
             (format!("client{client:02}"), Examples::from_floats(features, labels, 6))
         })
