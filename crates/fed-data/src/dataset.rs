@@ -39,6 +39,7 @@ impl Variant {
         }
     }
 
+    #[cfg(feature = "readers")]
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::DigitsOnly => "digits only",

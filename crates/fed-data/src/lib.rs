@@ -54,6 +54,7 @@ pub mod digest;
 pub mod emnist;
 pub mod error;
 pub mod examples;
+pub mod expanded;
 pub mod federated;
 #[cfg(feature = "fetch")]
 pub mod fetch;
@@ -69,6 +70,7 @@ pub use dataset::{Dataset, Source, Variant};
 pub use digest::ContentDigest;
 pub use error::DataError;
 pub use examples::{BYTE_VALUES, Examples, Features};
+pub use expanded::Expanded;
 pub use federated::FederatedData;
 pub use open::{Choice, OpenOptions, Progress};
 pub use shuffle::ShuffleSeed;

@@ -65,7 +65,10 @@ impl Canvas {
         let last = SIDE as f32 - 1.0;
         let (low_x, high_x) = if a[0] < b[0] { (a[0], b[0]) } else { (b[0], a[0]) };
         let (low_y, high_y) = if a[1] < b[1] { (a[1], b[1]) } else { (b[1], a[1]) };
-        if high_y + reach < 0.0 || low_y - reach > last || high_x + reach < 0.0 || low_x - reach > last
+        if high_y + reach < 0.0
+            || low_y - reach > last
+            || high_x + reach < 0.0
+            || low_x - reach > last
         {
             return;
         }
