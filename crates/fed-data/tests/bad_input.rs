@@ -50,7 +50,8 @@ fn database(folder: &Path, change: &str) -> PathBuf {
     let connection = Connection::open(&path).expect("a writable folder");
     connection
         .execute_batch(
-            "CREATE TABLE examples (split_name TEXT NOT NULL, client_id TEXT NOT NULL,
+            "PRAGMA synchronous = OFF;
+             CREATE TABLE examples (split_name TEXT NOT NULL, client_id TEXT NOT NULL,
                                     serialized_example_proto BLOB NOT NULL);
              CREATE TABLE client_metadata (client_id TEXT NOT NULL, split_name TEXT NOT NULL,
                                            num_examples INTEGER NOT NULL);
