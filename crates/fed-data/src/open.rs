@@ -8,7 +8,7 @@ mod find;
 use std::convert::Infallible;
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -296,7 +296,7 @@ impl OpenOptions {
             Found::Hdf5Tar { archive, names } => {
                 let folder = unpack::tar_bz2(archive, *names, ask)?;
                 let [train, test] = names.map(|name| folder.path().join(name));
-                let read = |file: &Path, split, ask: &mut _| {
+                let read = |file: &std::path::Path, split, ask: &mut _| {
                     hdf5::read(file, split, ask).map_err(|error| error.at(archive))
                 };
                 (read(&train, "train", ask)?, read(&test, "test", ask)?)
