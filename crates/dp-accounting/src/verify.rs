@@ -8,6 +8,7 @@ use crate::accountant::{Accountant, EpsilonInterval, Neighboring};
 use crate::error::AccountingError;
 use crate::exact::ExactAccountant;
 use crate::ledger::Ledger;
+use crate::pld::PldAccountant;
 use crate::rdp::RdpAccountant;
 use crate::units::{Delta, Epsilon};
 
@@ -57,8 +58,11 @@ pub fn verify(
     relation: Neighboring,
     delta: Delta,
 ) -> Result<Agreement, VerifyError> {
-    let mut accountants: Vec<Box<dyn Accountant>> =
-        vec![Box::new(RdpAccountant::new(relation)), Box::new(ExactAccountant::new(relation))];
+    let mut accountants: Vec<Box<dyn Accountant>> = vec![
+        Box::new(RdpAccountant::new(relation)),
+        Box::new(ExactAccountant::new(relation)),
+        Box::new(PldAccountant::new(relation).with_points(1 << 17)),
+    ];
     let statements = accountants
         .iter_mut()
         .map(|accountant| Statement {

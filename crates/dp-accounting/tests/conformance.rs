@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use dp_accounting::rdp::{Conversion, Orders, RdpAccountant};
 use dp_accounting::{
     Accountant, AccountingError, Delta, DpEvent, Epsilon, ExactAccountant, Neighboring,
-    NoiseMultiplier, Repetitions, Rho, SamplingProbability,
+    NoiseMultiplier, PldAccountant, Repetitions, Rho, SamplingProbability,
 };
 
 const RELATIONS: [Neighboring; 3] =
@@ -18,6 +18,7 @@ fn accountants(relation: Neighboring) -> Vec<Box<dyn Accountant>> {
         Box::new(rdp.clone().with_orders(Orders::tutorial())),
         Box::new(rdp.with_orders(Orders::tenths()).with_conversion(Conversion::Classic)),
         Box::new(ExactAccountant::new(relation)),
+        Box::new(PldAccountant::new(relation).with_step(1e-3).expect("in range")),
     ]
 }
 
@@ -73,8 +74,8 @@ fn price(accountant: &mut dyn Accountant, event: &DpEvent, count: u64) -> Option
 fn the_count_is_honoured_for_every_event() {
     let mut priced = 0;
     for event in events() {
-        for index in 0..12 {
-            let fresh = || everybody().nth(index).expect("twelve of them");
+        for index in 0..15 {
+            let fresh = || everybody().nth(index).expect("fifteen of them");
             let Some(once) = price(fresh().as_mut(), &event, 1) else { continue };
             let counted = price(fresh().as_mut(), &event, 20).expect("supported");
             let repeated = price(fresh().as_mut(), &times(&event, 20), 1).expect("supported");

@@ -143,6 +143,16 @@ fn small_noise_is_quick() {
     assert!(lower > 2000.0 && upper - lower <= 1e-9, "{lower} {upper}");
 }
 
+/// Tails that underflow where they are multiplied by a huge number: 708 for 1020.
+#[test]
+fn one_step_with_hardly_any_noise_is_not_underpriced() {
+    let mut accountant = ExactAccountant::new(Neighboring::AddOrRemoveOne);
+    accountant.compose(&round(0.254, 0.022), 1).expect("supported");
+    if let Ok(found) = accountant.epsilon_interval(delta(0.1)) {
+        assert!(found.upper.get() > 1000.0, "{found:?}");
+    }
+}
+
 /// A Poisson price on a cohort that was not drawn so.
 #[test]
 fn a_fixed_cohort_has_no_price_under_add_or_remove() {

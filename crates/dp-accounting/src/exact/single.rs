@@ -16,8 +16,15 @@ fn upper_tail(x: f64) -> f64 {
     0.5 * erfc(x * std::f64::consts::FRAC_1_SQRT_2)
 }
 
+/// Beyond this the tails that are multiplied with `e^ε` leave the range of a float and with it
+/// the model of rounding: nothing is claimed there.
+const LARGEST: f64 = 500.0;
+
 /// Bounds on `δ` at `epsilon ≥ 0`.
 pub(crate) fn delta(pair: Pair, epsilon: f64) -> Bounds {
+    if epsilon > LARGEST {
+        return Bounds { value: 0.0, lower: 0.0, upper: 1.0 };
+    }
     let Pair { shape, q, sigma } = pair;
     let variance = sigma * sigma;
     let tail = |mean: f64, x: f64| upper_tail((x - mean) / sigma);

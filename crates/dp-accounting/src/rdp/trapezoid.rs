@@ -47,16 +47,44 @@ impl Default for LogSum {
 impl LogSum {
     /// Adds `e^ln_term`.
     pub(crate) fn add(&mut self, ln_term: f64) {
-        if ln_term <= self.largest {
-            self.scaled += (ln_term - self.largest).exp();
-        } else if ln_term > f64::NEG_INFINITY {
+        if ln_term > self.largest {
             self.scaled = self.scaled * (self.largest - ln_term).exp() + 1.0;
             self.largest = ln_term;
+        } else if ln_term > f64::NEG_INFINITY {
+            self.scaled += (ln_term - self.largest).exp();
+        } else if ln_term.is_nan() {
+            self.scaled = f64::NAN;
         }
     }
 
     /// The logarithm of the sum.
     pub(crate) fn ln(self) -> f64 {
         self.largest + self.scaled.ln()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_added_by_nothing_and_a_nan_is_not_hidden() {
+        let mut sum = LogSum::default();
+        sum.add(f64::NEG_INFINITY);
+        sum.add(0.0);
+        sum.add(f64::NEG_INFINITY);
+        assert!(sum.ln().abs() < 1e-15, "{sum:?}");
+        sum.add(f64::NAN);
+        assert!(sum.ln().is_nan());
+    }
+
+    /// `(1 + w)^3 − 1 − 3w = 3w² + w³`, on both sides of the change of method.
+    #[test]
+    fn the_excess_of_a_power_keeps_its_digits() {
+        for w in [-0.9_f64, -0.1, -0.0166, -1e-9, 1e-12, 0.0167, 0.3, 5.0, 1e80] {
+            let truth = 2.0 * w.abs().ln() + (3.0 + w).ln();
+            let ours = phi_ln(w, w.ln_1p(), 3.0);
+            assert!((ours - truth).abs() < 1e-12 * (1.0 + truth.abs()), "{w}: {ours} {truth}");
+        }
     }
 }

@@ -1,0 +1,170 @@
+//! Tails of the privacy loss in closed form.
+//!
+//! For a pair of output distributions `P`, `Q` with loss `L = ln P/Q`: how much of each lies
+//! where the loss exceeds a number. That is all that a grid needs to know of a mechanism.
+
+use std::f64::consts::FRAC_1_SQRT_2;
+
+use statrs::function::erf::erfc;
+
+use crate::history::Mechanism;
+
+/// Which side of a pair is the true one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// With the record against without.
+    Remove,
+    /// Without the record against with.
+    Add,
+}
+
+/// A mechanism whose loss has closed tails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Loss {
+    /// `(1 − q) N(0, σ²) + q N(1, σ²)` against `N(0, σ²)`, or the other way round; `q` may be 1.
+    Sampled { q: f64, sigma: f64, side: Side },
+    /// `(1 − q) N(0, σ²) + q N(±1, σ²)`, plus against minus.
+    Replaced { q: f64, sigma: f64 },
+    /// Laplace of this scale around 0 against around 1.
+    Laplace { scale: f64 },
+    /// Losses `epsilon`, `−epsilon` and 0 with these probabilities.
+    Atoms { epsilon: f64, up: f64, down: f64 },
+}
+
+/// Parts of `P` and of `Q`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) p: f64,
+    pub(crate) q: f64,
+}
+
+/// `P(X > x)` for a standard normal variable.
+fn normal(x: f64) -> f64 {
+    0.5 * erfc(x * FRAC_1_SQRT_2)
+}
+
+impl Loss {
+    /// The loss of a mechanism, if it has closed tails.
+    pub(crate) fn of(mechanism: &Mechanism, side: Side) -> Option<Self> {
+        Some(match *mechanism {
+            Mechanism::Gaussian { sigma } => Self::Sampled { q: 1.0, sigma, side: Side::Remove },
+            Mechanism::SampledGaussian { q, sigma } => Self::Sampled { q, sigma, side },
+            Mechanism::ReplacedSampledGaussian { q, sigma } => Self::Replaced { q, sigma },
+            Mechanism::Laplace { scale } => Self::Laplace { scale },
+            Mechanism::Response { truth, other, .. } => {
+                Self::Atoms { epsilon: (truth / other).ln(), up: truth, down: other }
+            }
+            // The worst pure mechanism is randomised response on one bit.
+            Mechanism::Pure { epsilon } => {
+                let down = 1.0 / (1.0 + epsilon.exp());
+                Self::Atoms { epsilon, up: 1.0 - down, down }
+            }
+            _ => return None,
+        })
+    }
+
+    /// What of `P` and `Q` lies where the loss is above `level`, and what where it is not.
+    pub(crate) fn split(self, level: f64) -> (Parts, Parts) {
+        match self {
+            Self::Sampled { q, sigma, side } => {
+                let exponent = if side == Side::Remove { level } else { -level };
+                let inside = exponent.exp_m1() / q;
+                if inside <= -1.0 && q < 1.0 {
+                    // Below the least loss of one side, above the greatest of the other.
+                    let all = Parts { p: 1.0, q: 1.0 };
+                    return match side {
+                        Side::Remove => (all, Parts::default()),
+                        Side::Add => (Parts::default(), all),
+                    };
+                }
+                let x = if q >= 1.0 {
+                    0.5 + sigma * sigma * exponent
+                } else if exponent > 500.0 {
+                    0.5 + sigma * sigma * (exponent - q.ln())
+                } else {
+                    0.5 + sigma * sigma * inside.ln_1p()
+                };
+                let mixed = |sign: f64| {
+                    let at = |mean: f64| normal(sign * (x - mean) / sigma);
+                    Parts { p: (1.0 - q) * at(0.0) + q * at(1.0), q: at(0.0) }
+                };
+                match side {
+                    Side::Remove => (mixed(1.0), mixed(-1.0)),
+                    Side::Add => {
+                        let swap = |parts: Parts| Parts { p: parts.q, q: parts.p };
+                        (swap(mixed(-1.0)), swap(mixed(1.0)))
+                    }
+                }
+            }
+            Self::Replaced { q, sigma } => {
+                let variance = sigma * sigma;
+                let ratio = (1.0 - q) / q * (0.5 / variance).exp();
+                let x = variance * (0.5 * level + ((0.5 * level).sinh() * ratio).asinh());
+                let mixed = |sign: f64| {
+                    let at = |mean: f64| normal(sign * (x - mean) / sigma);
+                    let blank = (1.0 - q) * at(0.0);
+                    Parts { p: blank + q * at(1.0), q: blank + q * at(-1.0) }
+                };
+                (mixed(1.0), mixed(-1.0))
+            }
+            Self::Laplace { scale } => {
+                let all = Parts { p: 1.0, q: 1.0 };
+                if level * scale < -1.0 {
+                    (all, Parts::default())
+                } else if level * scale >= 1.0 {
+                    (Parts::default(), all)
+                } else {
+                    // The loss falls from 1/b to −1/b between 0 and 1; above means left of y.
+                    let y = 0.5 * (1.0 - level * scale);
+                    let (p, q) = (0.5 * (-y / scale).exp(), 0.5 * ((y - 1.0) / scale).exp());
+                    (Parts { p: 1.0 - p, q }, Parts { p, q: 1.0 - q })
+                }
+            }
+            Self::Atoms { epsilon, up, down } => {
+                let zero = (1.0 - up - down).max(0.0);
+                let (mut above, mut below) = (Parts::default(), Parts::default());
+                for (loss, p, q) in [(epsilon, up, down), (0.0, zero, zero), (-epsilon, down, up)] {
+                    let side = if loss > level { &mut above } else { &mut below };
+                    side.p += p;
+                    side.q += q;
+                }
+                (above, below)
+            }
+        }
+    }
+
+    /// What lies where the loss is above `low` and at most `high`.
+    pub(crate) fn between(self, low: (Parts, Parts), high: (Parts, Parts)) -> Parts {
+        // The difference of the smaller tails keeps more digits.
+        let part = |above: [f64; 2], below: [f64; 2]| {
+            let difference =
+                if above[0] < below[0] { above[0] - above[1] } else { below[1] - below[0] };
+            difference.max(0.0)
+        };
+        Parts {
+            p: part([low.0.p, high.0.p], [low.1.p, high.1.p]),
+            q: part([low.0.q, high.0.q], [low.1.q, high.1.q]),
+        }
+    }
+
+    /// Losses between which all of `P` lies but for about `share` on each side.
+    pub(crate) fn range(self, share: f64) -> (f64, f64) {
+        let crossing = |down: bool| {
+            let reached = |level: f64| {
+                let (above, below) = self.split(if down { -level } else { level });
+                if down { below.p <= share } else { above.p <= share }
+            };
+            let mut far = 1.0;
+            while !reached(far) && far < 1e6 {
+                far *= 2.0;
+            }
+            let mut near = 0.0;
+            for _ in 0..40 {
+                let middle = 0.5 * (near + far);
+                if reached(middle) { far = middle } else { near = middle }
+            }
+            far
+        };
+        (-crossing(true), crossing(false))
+    }
+}
