@@ -80,15 +80,23 @@ pub(crate) fn read(path: &Path, split: &str, ask: &mut Ask<'_>) -> Result<Split,
     let classes = ask.variant.classes();
     let total = clients.len() as u64;
     let mut filling = Filling::new(path, split, classes, ids, ask.allow_empty_clients)?;
-    for (batch, start) in clients.chunks(BATCH).zip((0..).step_by(BATCH)) {
+    // A table keeps what was read of it: each batch is let go before the next one is read.
+    let mut clients = clients.into_iter();
+    let mut start = 0;
+    while clients.len() > 0 {
+        let batch: Vec<Client> = clients.by_ref().take(BATCH).collect();
         let read: Vec<_> = batch.par_iter().map(read_client).collect();
         for (index, read) in (start..).zip(read) {
             let (labels, pixels) =
                 read.map_err(|error| wrong(format!("client `{}`: {error}", filling.ids()[index])))?;
             filling.push(index, &labels, &pixels)?;
         }
-        let done = (start + batch.len()) as u64;
-        (ask.progress)(Progress { step: "reading clients", done, total: Some(total) });
+        start += batch.len();
+        (ask.progress)(Progress {
+            step: "reading clients",
+            done: start as u64,
+            total: Some(total),
+        });
     }
     filling.finish()
 }
