@@ -5,8 +5,8 @@ use std::path::Path;
 use hdf5_reader::{Dataset as Table, Hdf5File, OpenOptions};
 use rayon::prelude::*;
 
+use super::Ask;
 use super::fill::Filling;
-use super::{Ask, PIXELS};
 use crate::error::DataError;
 use crate::open::Progress;
 use crate::split::Split;
@@ -80,7 +80,7 @@ pub(crate) fn read(path: &Path, split: &str, ask: &mut Ask<'_>) -> Result<Split,
     let classes = ask.variant.classes();
     let total = clients.len() as u64;
     let mut filling = Filling::new(path, split, classes, ids, ask.allow_empty_clients)?;
-    // A table keeps what was read of it: each batch is let go before the next one is read.
+    // A batch at a time, so that little lies beside the split itself.
     let mut clients = clients.into_iter();
     let mut start = 0;
     while clients.len() > 0 {
@@ -102,11 +102,11 @@ pub(crate) fn read(path: &Path, split: &str, ask: &mut Ask<'_>) -> Result<Split,
 }
 
 fn read_client(client: &Client) -> Result<(Vec<i64>, Vec<f32>), hdf5_reader::error::Error> {
-    let mut labels = vec![0_i32; client.count];
-    let mut pixels = vec![0_f32; client.count * PIXELS];
-    if client.count > 0 {
-        client.label.read_into(&mut labels)?;
-        client.pixels.read_into(&mut pixels)?;
+    if client.count == 0 {
+        return Ok((Vec::new(), Vec::new()));
     }
-    Ok((labels.into_iter().map(i64::from).collect(), pixels))
+    // Uncached: the file would otherwise keep a copy of all that was ever read of it.
+    let labels = client.label.read_array_uncached::<i32>()?;
+    let pixels = client.pixels.read_array_uncached::<f32>()?;
+    Ok((labels.iter().map(|&label| i64::from(label)).collect(), pixels.iter().copied().collect()))
 }
