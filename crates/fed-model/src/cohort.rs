@@ -56,6 +56,7 @@ pub(crate) struct Trained<'a> {
 /// What a client sends, before the rule.
 pub(crate) enum Outcome<'a> {
     /// Trained weights; the update is initial minus trained.
+    #[cfg(any(feature = "cpu", feature = "burn"))]
     Weights(&'a [f32]),
     /// The update itself.
     Update(&'a [f32]),
@@ -159,6 +160,7 @@ fn train_group<T: ClientTrainer>(
     let mut send = |index: usize, trained: Trained<'_>| {
         let weight = group[index].examples.len() as u64;
         let verdict = match trained.outcome {
+            #[cfg(any(feature = "cpu", feature = "burn"))]
             Outcome::Weights(weights) => sum.add_difference(job.params, weights, weight),
             Outcome::Update(update) => sum.add(update, weight),
         };

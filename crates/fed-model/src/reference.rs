@@ -15,6 +15,9 @@ use crate::spec::MlpSpec;
 use crate::work::LocalWork;
 use crate::workers::Workers;
 
+/// Examples of an evaluation that are taken at a time.
+const EVALUATION_BLOCK: usize = 256;
+
 /// Mean gradient over some examples, and their metrics, at `params`, in `f64` throughout.
 ///
 /// # Panics
@@ -39,18 +42,18 @@ pub fn gradient(
         for (slot, input) in slots.iter().zip(&outputs).rev() {
             let mut below = vec![0.0; slot.inputs];
             for i in 0..slot.inputs {
-                for j in 0..slot.outputs {
-                    let weight = slot.kernel.start + i * slot.outputs + j;
-                    gradient[weight] += input[i] * delta[j];
-                    below[i] += params[weight] * delta[j];
+                let row = slot.kernel.start + i * slot.outputs;
+                for (j, delta) in delta.iter().enumerate() {
+                    gradient[row + j] += input[i] * delta;
+                    below[i] += params[row + j] * delta;
                 }
                 // What went in came out of a ReLU, except in the first layer, where it is unused.
                 if input[i] <= 0.0 {
                     below[i] = 0.0;
                 }
             }
-            for j in 0..slot.outputs {
-                gradient[slot.bias.start + j] += delta[j];
+            for (sum, delta) in gradient[slot.bias.clone()].iter_mut().zip(&delta) {
+                *sum += delta;
             }
             delta = below;
         }
@@ -188,7 +191,14 @@ impl Learner for ReferenceLearner {
     fn evaluate(&self, params: &[f32], examples: &Examples<'_>) -> Result<Metrics, LearnError> {
         cohort::check_params(&self.spec, params)?;
         cohort::check_examples(&self.spec, 0, examples)?;
-        Ok(evaluate(&self.spec, &widen(params), examples))
+        let params = widen(params);
+        cohort::evaluate_blocks(
+            &self.workers,
+            examples.len(),
+            EVALUATION_BLOCK,
+            |_| (),
+            |_, rows| Ok(evaluate(&self.spec, &params, &examples.slice(rows))),
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "cpu")]
 use crate::error::LearnError;
 
 /// Workers that all run the same closure, each on its own workspace `T`.
@@ -48,6 +49,7 @@ impl<T: Send> Workers<T> {
     }
 
     /// Number of workers.
+    #[cfg(feature = "cpu")]
     pub(crate) fn count(&self) -> usize {
         self.slots.len()
     }

@@ -375,7 +375,7 @@ fn forward(
 /// The values of a tensor, row-major.
 fn download(tensor: Tensor<3>) -> Result<Vec<f32>, LearnError> {
     let data = tensor.try_into_data().map_err(lost)?;
-    data.into_vec().map_err(|error| lost(format!("{error:?}")))
+    data.try_into_vec::<f32>().map_err(|error| lost(format!("{error:?}")))
 }
 
 /// The device failed.

@@ -87,6 +87,7 @@ pub(crate) fn learners(spec: &MlpSpec, threads: usize) -> Vec<Box<dyn Learner>> 
         .collect()
 }
 
+#[expect(clippy::print_stdout, reason = "a test that skips says so")]
 fn wgpu_wanted() -> bool {
     let wanted = std::env::var_os("FED_MODEL_TEST_WGPU").is_some_and(|value| value == "1");
     if !wanted {
