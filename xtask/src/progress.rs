@@ -94,7 +94,7 @@ impl Observer for RunProgress<'_> {
     fn evaluation(&mut self, record: &EvaluationRecord) -> Result<(), SimError> {
         let round = record.round;
         // The tutorial's choice of rounds to print; all of them are recorded.
-        if round >= 25 && round % 25 != 0 && round != self.rounds {
+        if round >= 25 && !round.is_multiple_of(25) && round != self.rounds {
             return Ok(());
         }
         let clip = record.clip_norm.map_or_else(String::new, |clip| format!(", clip {clip:.4}"));

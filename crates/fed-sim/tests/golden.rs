@@ -44,6 +44,7 @@ fn near(what: &str, ours: f64, theirs: f64, tolerance: f64) {
 /// Every learner of this build: the back ends, and the plain reference in double precision.
 ///
 /// `wgpu` is left out unless asked for: some software adapters crash the process.
+#[expect(clippy::print_stdout, reason = "a test that skips says so")]
 fn learners(spec: &MlpSpec) -> Vec<(String, Box<dyn Learner>)> {
     let two = NonZeroUsize::new(2).expect("two");
     let mut learners: Vec<(String, Box<dyn Learner>)> =

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         run.check(&place)?;
     }
     let session = Session::open(&args.train, experiment, dataset, &runs)?;
-    say(format_args!("Data: {}", session.dataset.source))?;
+    session.say_data()?;
     say(sentence(&session.experiment, &answer))?;
     say(format_args!("Trained by {}\n", session.learner.describe()))?;
     session.train(&runs)?;

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let dataset = args.train.data.open(&mut experiment)?;
     let runs = experiment.runs();
     let session = Session::open(&args.train, experiment, dataset, &runs)?;
-    say(format_args!("Data: {}", session.dataset.source))?;
+    session.say_data()?;
     say(format_args!(
         "Sweep: {} runs of {} rounds on {} clients, trained by {}\n",
         runs.len(),

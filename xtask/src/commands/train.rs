@@ -52,7 +52,11 @@ impl DataArgs {
             .variant(experiment.data.variant)
             .synthetic(experiment.data.synthetic)
             .data_dir(self.folder());
-        Ok(Progress::data(|report| options.open_with(report))?)
+        let dataset = Progress::data(|report| options.open_with(report))?;
+        for note in &dataset.notes {
+            tracing::warn!("{note}");
+        }
+        Ok(dataset)
     }
 }
 
@@ -108,6 +112,12 @@ impl Session {
         let provenance = Provenance::new(learner.describe(), dataset.source.clone());
         directory.write_json("provenance.json", &provenance)?;
         Ok(Self { experiment, dataset, learner, directory })
+    }
+
+    /// Says which data are used, and why those.
+    pub(crate) fn say_data(&self) -> Result<(), Failure> {
+        let source = &self.dataset.source;
+        crate::say(format_args!("Data: {source} ({})", source.why))
     }
 
     /// Trains every run, printing the tutorial's lines.
