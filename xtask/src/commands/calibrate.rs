@@ -16,7 +16,7 @@ const FINAL: &str = include_str!("../../../configs/final.toml");
 /// Find the clients per round that meet a privacy target.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to meet: a TOML file with a [calibrate] [default: configs/final.toml]
+    /// What to meet: a TOML file with a `[calibrate]` [default: configs/final.toml]
     config: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,

@@ -14,7 +14,7 @@ use crate::{interrupt, say};
 /// Calibrate, train the private model, and state its guarantee in full.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to meet and to train: a TOML file with a [calibrate] [default: configs/final.toml]
+    /// What to meet and to train: a TOML file with a `[calibrate]` [default: configs/final.toml]
     config: Option<PathBuf>,
     #[command(flatten)]
     train: TrainArgs,

@@ -78,7 +78,8 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
 /// Accuracy and loss against rounds, side by side; one line a setting, bands over seeds.
 fn figure(experiment: &Experiment, data: &Source, seeds: usize, curves: &[Curve]) -> Figure {
     let first = curves.first().map_or(0.0, |curve| curve.clients_per_round);
-    let clients_differ = curves.iter().any(|curve| curve.clients_per_round.total_cmp(&first).is_ne());
+    let clients_differ =
+        curves.iter().any(|curve| curve.clients_per_round.total_cmp(&first).is_ne());
     let panel = |heading: &str, unit, range, values: fn(&CurvePoint) -> [f64; 3]| Panel {
         heading: heading.to_owned(),
         x_label: "round".to_owned(),

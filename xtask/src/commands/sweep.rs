@@ -12,7 +12,7 @@ use crate::{interrupt, say};
 /// Train every setting of a grid and compare them: table, figures, records.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to run: a TOML file with a [sweep]
+    /// What to run: a TOML file with a `[sweep]`
     config: PathBuf,
     #[command(flatten)]
     train: TrainArgs,
