@@ -32,6 +32,16 @@
 //! # Ok::<(), dp_accounting::AccountingError>(())
 //! ```
 //!
+//! # Which accountant
+//!
+//! | accountant | gives | prices | errs |
+//! |---|---|---|---|
+//! | [`ExactAccountant`] | an interval 1e-9 wide, in about a millisecond at any number of rounds | Gaussian, Poisson-sampled Gaussian, mixtures | the interval is proven; where it cannot be made narrow enough an error says so |
+//! | [`RdpAccountant`] | an upper bound, with classic or improved conversion | the same, and subsets of fixed size, trees, Laplace, discrete Gaussian, randomised response, pure and zCDP events, the choice of the best of many runs | upwards, commonly by 10 to 20 % |
+//! | [`PldAccountant`] | an interval that narrows with the grid | the same as the exact one, and Laplace, randomised response, pure events | the interval is proven up to rounding |
+//!
+//! [`verify::verify`] asks all that apply and fails if their intervals do not meet.
+//!
 //! # What is promised
 //!
 //! - An answer never understates: what is returned holds for the events composed.
@@ -53,6 +63,11 @@
 //! - Mironov, *Rényi Differential Privacy*, 2017, <https://arxiv.org/abs/1702.07476>
 //! - Mironov, Talwar and Zhang, *Rényi Differential Privacy of the Sampled Gaussian
 //!   Mechanism*, 2019, <https://arxiv.org/abs/1908.10530>
+//! - Zhu, Dong and Wang, *Optimal Accounting of Differential Privacy via Characteristic
+//!   Function*, 2022, <https://arxiv.org/abs/2106.08567>
+//! - Doroshenko et al., *Connect the Dots*, 2022, <https://arxiv.org/abs/2207.04380>
+//! - Papernot and Steinke, *Hyperparameter Tuning with Renyi Differential Privacy*, 2022,
+//!   <https://arxiv.org/abs/2110.03620>
 //! - Canonne, Kamath and Steinke, *The Discrete Gaussian for Differential Privacy*, 2020,
 //!   <https://arxiv.org/abs/2004.00010>
 

@@ -224,19 +224,22 @@ fn sum_range(steps: &[Repeated], placed: &[Masses], step: f64, share: f64) -> (f
     let ln_one = |masses: &Masses, rate: f64| -> f64 {
         let ratio = (-rate.abs() * step).exp();
         let (mut weight, mut sum) = (1.0, 0.0);
-        let mut add = |p: f64| {
+        // False as soon as the rest, which is at most one, no longer counts.
+        let mut add = |&p: &f64| {
             sum += weight * p;
             weight *= ratio;
+            weight > 1e-250
         };
         #[expect(clippy::cast_precision_loss, reason = "a grid index")]
         let (first, points) = (masses.first as f64, masses.p.len() as f64);
         let end = if rate > 0.0 {
-            masses.p.iter().rev().copied().for_each(&mut add);
+            let _all = masses.p.iter().rev().all(&mut add);
             first + points - 1.0
         } else {
-            masses.p.iter().copied().for_each(&mut add);
+            let _all = masses.p.iter().all(&mut add);
             first
         };
+        let sum = sum + 1e-250;
         sum.ln() + rate * end * step + 2.0 * points * f64::EPSILON
     };
     let ln_moment = |rate: f64| -> f64 {
