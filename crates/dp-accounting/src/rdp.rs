@@ -111,13 +111,18 @@ impl RdpAccountant {
     fn delta_and_order(&self, epsilon: f64) -> (f64, f64) {
         // The logarithm has one valley where δ itself is flat at 0 or at 1.
         let bound = |order: f64| self.conversion.delta(self.rdp(order), order, epsilon);
-        let (order, delta) = self.least(
-            |order| {
-                let delta = bound(order);
-                if delta < 1.0 { delta } else { f64::INFINITY }
-            },
-            || 1.0 + (epsilon / self.rdp(2.0)).clamp(0.05, 1e5),
-        );
+        let finite = |order: f64| {
+            let delta = bound(order);
+            if delta < 1.0 { delta } else { f64::INFINITY }
+        };
+        // Two valleys, since the bound is the smaller of two: where a straight curve has its
+        // least for this ε, and where it has it for an ε near 0.
+        let slope = self.rdp(2.0) / 2.0;
+        let (order, delta) = [epsilon / (2.0 * slope), (0.5 / slope).sqrt()]
+            .map(|above_one| self.least(finite, || 1.0 + above_one.clamp(0.05, 1e5)))
+            .into_iter()
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .expect("two searches");
         match self.pure_total() {
             Some(pure) if pure <= epsilon => (f64::INFINITY, 0.0),
             _ => (order, delta.min(1.0)),
@@ -231,7 +236,7 @@ fn laplace(scale: f64, order: f64) -> f64 {
         let second = |x: f64| if x.abs() < 1e-2 { series(x) } else { x.exp_m1() - x };
         (weight * second(up) + (1.0 - weight) * second(down)).ln_1p()
     };
-    (ln_sum / (order - 1.0)).clamp(f64::MIN_POSITIVE, scale.recip())
+    (ln_sum / (order - 1.0)).clamp(f64::MIN_POSITIVE, scale.recip().max(f64::MIN_POSITIVE))
 }
 
 /// `e^x − 1 − x` for small `x`.
@@ -252,7 +257,7 @@ fn response(truth: f64, other: f64, others: f64, order: f64) -> f64 {
     } else {
         up + ((down - up).exp() + rest * (-up).exp()).ln_1p()
     };
-    (ln_sum / (order - 1.0)).clamp(f64::MIN_POSITIVE, epsilon)
+    (ln_sum / (order - 1.0)).clamp(f64::MIN_POSITIVE, epsilon.max(f64::MIN_POSITIVE))
 }
 
 /// The largest Rényi divergence that `epsilon`-differential privacy allows: that of randomised

@@ -190,3 +190,27 @@ fn choosing_the_best_of_many_costs_about_twice_one() {
         assert!(matches!(error, AccountingError::Malformed { .. }), "{error}");
     }
 }
+
+/// The square of such a noise multiplier overflows: the price is next to nothing, not a panic.
+#[test]
+fn noise_beyond_every_scale_costs_next_to_nothing() {
+    for multiplier in [1e160, 2.75e189, 1e300] {
+        let noise = dp_accounting::NoiseMultiplier::new(multiplier).expect("in range");
+        let gaussian = dp_accounting::DpEvent::gaussian(noise);
+        let rate = dp_accounting::SamplingProbability::new(0.01).expect("in range");
+        for event in [
+            gaussian.clone(),
+            gaussian.clone().poisson_sampled(rate),
+            gaussian.fixed_size_sampled(596, 1),
+        ] {
+            let relation = dp_accounting::Neighboring::ReplaceOne;
+            let mut accountant = dp_accounting::RdpAccountant::new(relation);
+            if dp_accounting::Accountant::compose(&mut accountant, &event, 1).is_ok() {
+                let delta = dp_accounting::Delta::new(1e-5).expect("in range");
+                let epsilon =
+                    dp_accounting::Accountant::epsilon(&accountant, delta).expect("a price");
+                assert!(epsilon.get() < 1e-3, "{event:?}: {epsilon}");
+            }
+        }
+    }
+}

@@ -41,7 +41,7 @@ pub(crate) fn ln_a(q: f64, sigma: f64, order: f64) -> f64 {
     }
     let ln_excess = sum.ln() + (step / sigma).ln() - 0.5 * (2.0 * std::f64::consts::PI).ln();
     let ln_a = if ln_excess > 700.0 { ln_excess } else { ln_excess.exp().ln_1p() };
-    ln_a.clamp(f64::MIN_POSITIVE, unsampled)
+    ln_a.clamp(f64::MIN_POSITIVE, unsampled.max(f64::MIN_POSITIVE))
 }
 
 /// `ln(φ(P/Q − 1) · Q)` at `x`, without the constant of the Gaussian density.

@@ -40,7 +40,7 @@ pub(crate) fn rdp(rate: f64, sigma: f64, order: f64) -> f64 {
         let share = order - below;
         low * (1.0 - share) + ln_moment(rate, sigma, above) * share
     };
-    (sampled / (order - 1.0)).clamp(f64::MIN_POSITIVE, unsampled)
+    (sampled / (order - 1.0)).clamp(f64::MIN_POSITIVE, unsampled.max(f64::MIN_POSITIVE))
 }
 
 /// The bound on `(α − 1) ρ(α)` at a whole order from 2 on.
