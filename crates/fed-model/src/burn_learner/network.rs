@@ -350,11 +350,11 @@ impl ClientTrainer for GroupTrainer {
     }
 }
 
-/// What went into each layer, with where the ReLU in front of it was shut; and the logits.
-fn forward(
-    params: &[Tensor<3>],
-    images: Tensor<3>,
-) -> (Vec<(Tensor<3>, Option<Tensor<3, Bool>>)>, Tensor<3>) {
+/// What went into a layer, and where the ReLU in front of it was shut.
+type LayerInput = (Tensor<3>, Option<Tensor<3, Bool>>);
+
+/// What went into each layer; and the logits.
+fn forward(params: &[Tensor<3>], images: Tensor<3>) -> (Vec<LayerInput>, Tensor<3>) {
     let mut layers = Vec::with_capacity(params.len() / 2);
     let (mut value, mut dead) = (images, None);
     for (layer, pair) in params.chunks_exact(2).enumerate() {
