@@ -34,6 +34,11 @@ impl Failure {
         Self { code: 5, message: message.to_string() }
     }
 
+    /// Somebody asked to stop.
+    pub(crate) fn interrupted(message: impl std::fmt::Display) -> Self {
+        Self { code: 130, message: message.to_string() }
+    }
+
     /// Whoever read the output went away: not worth a word, as other tools do.
     pub(crate) fn output(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {

@@ -40,6 +40,8 @@ enum Command {
     Final(commands::final_run::Args),
     /// Write the table and the figures of a finished run again
     Report(commands::report::Args),
+    /// Measure how fast rounds and evaluations are
+    Bench(commands::bench::Args),
     /// Fetch, import and look at client data
     #[command(subcommand)]
     Data(commands::data::Command),
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Final(args) => commands::final_run::run(&args),
         Command::Report(args) => commands::report::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Data(command) => commands::data::run(&command),
     };
     match outcome {

@@ -23,6 +23,23 @@ impl Progress {
         Self { bar }
     }
 
+    /// A bar over `steps` equal pieces of work.
+    pub(crate) fn steps(steps: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(steps), target());
+        bar.set_style(style("{msg} {wide_bar} {percent}%, {eta} left"));
+        Self { bar }
+    }
+
+    /// Says what is being done, in front of the bar.
+    pub(crate) fn message(&self, text: impl std::fmt::Display) {
+        self.bar.set_message(text.to_string());
+    }
+
+    /// One piece of work is done.
+    pub(crate) fn advance(&self) {
+        self.bar.inc(1);
+    }
+
     /// Opens data, with a bar for each step that takes long enough to be seen.
     pub(crate) fn data<T, E>(
         open: impl FnOnce(&mut dyn FnMut(fed_data::Progress)) -> Result<T, E>,

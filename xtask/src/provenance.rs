@@ -24,15 +24,7 @@ pub(crate) struct Provenance {
 impl Provenance {
     /// What is known when a run starts.
     pub(crate) fn new(learner: String, data: Source) -> Self {
-        let system = sysinfo::System::new_with_specifics(
-            sysinfo::RefreshKind::nothing()
-                .with_cpu(sysinfo::CpuRefreshKind::nothing())
-                .with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
-        );
-        let processor = system.cpus().first().map_or_else(
-            || std::env::consts::ARCH.to_owned(),
-            |cpu| format!("{} ({})", cpu.brand().trim(), std::env::consts::ARCH),
-        );
+        let Machine { processor, cores, memory_bytes } = Machine::here();
         let mut features = Vec::new();
         for (name, on) in [("burn", cfg!(feature = "burn")), ("wgpu", cfg!(feature = "wgpu"))] {
             if on {
@@ -41,7 +33,7 @@ impl Provenance {
         }
         Self {
             version: env!("CARGO_PKG_VERSION"),
-            commit: git(&["rev-parse", "HEAD"]),
+            commit: commit(),
             uncommitted_changes: git(&["status", "--porcelain"]).map(|text| !text.is_empty()),
             rustc: env!("FED_DP_RUSTC"),
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
@@ -51,12 +43,44 @@ impl Provenance {
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |elapsed| elapsed.as_secs()),
             processor,
-            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            memory_bytes: system.total_memory(),
+            cores,
+            memory_bytes,
             learner,
             data,
         }
     }
+}
+
+/// The machine that this runs on.
+pub(crate) struct Machine {
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_bytes: u64,
+}
+
+impl Machine {
+    /// Looks it up.
+    pub(crate) fn here() -> Self {
+        let system = sysinfo::System::new_with_specifics(
+            sysinfo::RefreshKind::nothing()
+                .with_cpu(sysinfo::CpuRefreshKind::nothing())
+                .with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
+        );
+        let processor = system.cpus().first().map_or_else(
+            || std::env::consts::ARCH.to_owned(),
+            |cpu| format!("{} ({})", cpu.brand().trim(), std::env::consts::ARCH),
+        );
+        Self {
+            processor,
+            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            memory_bytes: system.total_memory(),
+        }
+    }
+}
+
+/// The commit that is checked out, if this is a checkout.
+pub(crate) fn commit() -> Option<String> {
+    git(&["rev-parse", "HEAD"])
 }
 
 /// What git says, if it is there and this is a checkout.

@@ -73,6 +73,21 @@ impl MlpSpec {
         self.layers().map(|(inputs, outputs)| inputs * outputs + outputs).sum()
     }
 
+    /// Floating-point operations of one forward pass over one example, matrix products alone: 2 a
+    /// weight.
+    #[must_use]
+    pub fn evaluation_flops(&self) -> u64 {
+        self.layers().map(|(inputs, outputs)| 2 * (inputs * outputs) as u64).sum()
+    }
+
+    /// Floating-point operations of one step of gradient descent, an example: forward, gradients
+    /// of the weights, and gradients of what went into every layer but the first.
+    #[must_use]
+    pub fn training_flops(&self) -> u64 {
+        let first = (self.widths[0] * self.widths[1]) as u64;
+        3 * self.evaluation_flops() - 2 * first
+    }
+
     /// Glorot-uniform kernels, `U(−L, L)` with `L = √(6 / (in + out))`, and zero biases.
     ///
     /// Each value takes 24 bits of `rng`, so the numbers do not depend on the back end.

@@ -1,0 +1,71 @@
+//! The machine's own limit: fused multiply-adds from registers, on every core at once.
+//!
+//! A rate of training says little by itself. Divided by this one it says how much of what the
+//! arithmetic units can do is used.
+
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::sync::Barrier;
+use std::time::Instant;
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Independent sums: enough to hide the latency of a multiply-add on two units, few enough for
+/// sixteen registers.
+const SUMS: usize = 12;
+
+/// Steps of one measurement: a few hundredths of a second.
+const STEPS: usize = 1_000_000;
+
+/// Measurements, of which the fastest counts.
+const REPEATS: usize = 15;
+
+/// The most single-precision operations a second that `threads` cores do together, in GFLOP/s.
+///
+/// A multiply-add counts as two. The widest vector unit that the products can use is taken.
+pub(super) fn gflops(threads: NonZeroUsize) -> f64 {
+    let together = Barrier::new(threads.get());
+    let measure = || {
+        let arch = Arch::new();
+        let mut fastest = f64::INFINITY;
+        let mut operations = 0;
+        for _ in 0..REPEATS {
+            together.wait();
+            let start = Instant::now();
+            operations = arch.dispatch(MultiplyAdd);
+            fastest = fastest.min(start.elapsed().as_secs_f64());
+        }
+        operations as f64 / fastest / 1e9
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(measure)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or(0.0)).sum()
+    })
+}
+
+/// Returns the number of operations that it did.
+struct MultiplyAdd;
+
+impl WithSimd for MultiplyAdd {
+    type Output = usize;
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> usize {
+        simd.vectorize(
+            #[inline(always)]
+            || {
+                let factor = simd.splat_f32s(black_box(0.999));
+                let summand = simd.splat_f32s(black_box(0.001));
+                let mut sums = [simd.splat_f32s(1.0); SUMS];
+                for _ in 0..STEPS {
+                    for sum in &mut sums {
+                        *sum = simd.mul_add_f32s(*sum, factor, summand);
+                    }
+                }
+                for sum in sums {
+                    black_box(simd.reduce_sum_f32s(sum));
+                }
+                2 * S::F32_LANES * SUMS * STEPS
+            },
+        )
+    }
+}
