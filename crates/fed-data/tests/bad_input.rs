@@ -1,12 +1,15 @@
 //! Every wrong file is an error that says what, where and what to do; none is a panic.
 #![cfg(feature = "readers")]
 
+mod support;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fed_data::{Choice, DataError, Dataset, FederatedData, OpenOptions, Variant};
 use rusqlite::{Connection, params};
+use support::example;
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -22,26 +25,6 @@ fn message(path: &Path) -> String {
     let text = error.to_string();
     assert!(!error.is_retryable(), "{text}");
     text
-}
-
-/// A serialised example: label, then pixels, packed.
-fn example(label: i64, pixel: f32) -> Vec<u8> {
-    fn field(number: u8, payload: &[u8]) -> Vec<u8> {
-        let mut out = vec![number << 3 | 2];
-        let mut length = payload.len();
-        while length >= 0x80 {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend_from_slice(payload);
-        out
-    }
-    let entry = |key: &str, kind, list: &[u8]| {
-        field(1, &[field(1, key.as_bytes()), field(2, &field(kind, &field(1, list)))].concat())
-    };
-    let pixels: Vec<u8> = (0..784).flat_map(|_| pixel.to_le_bytes()).collect();
-    field(1, &[entry("label", 3, &[label as u8]), entry("pixels", 2, &pixels)].concat())
 }
 
 /// A database with one client `f1` of three training and one test examples; `change` spoils it.
