@@ -163,3 +163,17 @@ pub struct AggregatorState {
     /// The running quantile behind the zeroing threshold, where it moves.
     pub zeroing_estimate: Option<f64>,
 }
+
+/// What `sum` holds, if it was opened for the coming round of `aggregator` and `noise` was drawn
+/// for that round too.
+pub(crate) fn parts_for(
+    aggregator: &impl Aggregator,
+    sum: SecretSum,
+    noise: &Noise,
+) -> Result<(UpdateRule, Vec<f64>, Tally), AggregateError> {
+    if *sum.rule() != aggregator.rule() {
+        return Err(AggregateError::RuleMismatch);
+    }
+    noise.check(&aggregator.noise(sum.dim()))?;
+    Ok(sum.into_parts())
+}

@@ -23,7 +23,9 @@
 use dp_accounting::{DpEvent, NoiseMultiplier};
 use serde::{Deserialize, Serialize};
 
-use crate::aggregator::{Aggregator, AggregatorState, Measurements, RawCounts, Release, Uncovered};
+use crate::aggregator::{
+    Aggregator, AggregatorState, Measurements, RawCounts, Release, Uncovered, parts_for,
+};
 use crate::error::{AggregateError, in_range};
 use crate::noise::{Noise, NoiseMode, NoiseSpec};
 use crate::quantile::{QuantileConfig, QuantileEstimator, QuantileUpdate};
@@ -224,11 +226,7 @@ impl Aggregator for GaussianAggregator {
     }
 
     fn release(&mut self, sum: SecretSum, noise: Noise) -> Result<Release, AggregateError> {
-        if *sum.rule() != self.rule() {
-            return Err(AggregateError::RuleMismatch);
-        }
-        noise.check(&self.noise(sum.dim()))?;
-        let (rule, mut steps, tally) = sum.into_parts();
+        let (rule, mut steps, tally) = parts_for(self, sum, &noise)?;
         if tally.clients > MOST_CLIENTS {
             let (clients, most) = (tally.clients, MOST_CLIENTS);
             return Err(AggregateError::TooManyClients { clients, most });

@@ -2,7 +2,9 @@
 
 use dp_accounting::DpEvent;
 
-use crate::aggregator::{Aggregator, AggregatorState, Measurements, RawCounts, Release, Uncovered};
+use crate::aggregator::{
+    Aggregator, AggregatorState, Measurements, RawCounts, Release, Uncovered, parts_for,
+};
 use crate::error::AggregateError;
 use crate::noise::{Noise, NoiseSpec};
 use crate::rule::{UpdateRule, Weighting};
@@ -50,11 +52,7 @@ impl Aggregator for PlainMean {
     }
 
     fn release(&mut self, sum: SecretSum, noise: Noise) -> Result<Release, AggregateError> {
-        if *sum.rule() != self.rule() {
-            return Err(AggregateError::RuleMismatch);
-        }
-        noise.check(&self.noise(sum.dim()))?;
-        let (rule, steps, tally) = sum.into_parts();
+        let (rule, steps, tally) = parts_for(self, sum, &noise)?;
         Ok(Release {
             mean: mean_over_actual(&rule, &steps, &tally),
             event: self.event(),

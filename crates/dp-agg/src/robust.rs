@@ -6,7 +6,9 @@
 use dp_accounting::DpEvent;
 use serde::{Deserialize, Serialize};
 
-use crate::aggregator::{Aggregator, AggregatorState, Measurements, RawCounts, Release, Uncovered};
+use crate::aggregator::{
+    Aggregator, AggregatorState, Measurements, RawCounts, Release, Uncovered, parts_for,
+};
 use crate::error::AggregateError;
 use crate::noise::{Noise, NoiseSpec};
 use crate::plain::mean_over_actual;
@@ -96,11 +98,7 @@ impl Aggregator for RobustMean {
     }
 
     fn release(&mut self, sum: SecretSum, noise: Noise) -> Result<Release, AggregateError> {
-        if *sum.rule() != self.rule() {
-            return Err(AggregateError::RuleMismatch);
-        }
-        noise.check(&self.noise(sum.dim()))?;
-        let (rule, steps, tally) = sum.into_parts();
+        let (rule, steps, tally) = parts_for(self, sum, &noise)?;
         let mean = mean_over_actual(&rule, &steps, &tally);
 
         let clip_norm = self.clip_norm();

@@ -61,12 +61,12 @@ impl SecretSum {
     /// If `update` does not have the length that the sum was opened with.
     pub fn add(&mut self, update: &[f32], examples: u64) -> Verdict {
         assert_eq!(update.len(), self.steps.len(), "an update has one number a parameter");
-        let (squares, largest) = pulp::Arch::new().dispatch(Measure { update });
+        let (squares, largest) = measure_update(update);
         let verdict = self.rule.judge(squares, largest, update.len());
         let factor = self.count(&verdict, examples);
         if factor > 0.0 {
             let factor = factor / self.rule.grid().step();
-            pulp::Arch::new().dispatch(Accumulate { steps: &mut self.steps, update, factor });
+            accumulate(&mut self.steps, factor, update.iter().copied());
         }
         verdict
     }
@@ -79,13 +79,16 @@ impl SecretSum {
     pub fn add_difference(&mut self, initial: &[f32], trained: &[f32], examples: u64) -> Verdict {
         assert_eq!(initial.len(), self.steps.len(), "initial weights: one number a parameter");
         assert_eq!(trained.len(), self.steps.len(), "trained weights: one number a parameter");
-        let (squares, largest) = pulp::Arch::new().dispatch(MeasureDifference { initial, trained });
+        let (squares, largest) = measure_difference(initial, trained);
         let verdict = self.rule.judge(squares, largest, initial.len());
         let factor = self.count(&verdict, examples);
         if factor > 0.0 {
             let factor = factor / self.rule.grid().step();
-            let steps = &mut self.steps;
-            pulp::Arch::new().dispatch(AccumulateDifference { steps, initial, trained, factor });
+            let update = initial.iter().zip(trained).map(
+                #[inline(always)]
+                |(initial, trained)| initial - trained,
+            );
+            accumulate(&mut self.steps, factor, update);
         }
         verdict
     }
@@ -160,91 +163,58 @@ fn measure(
     (squares.into_iter().sum(), f64::from(largest))
 }
 
-struct Measure<'a> {
-    update: &'a [f32],
+/// [`measure`] of an update.
+fn measure_update(update: &[f32]) -> (f64, f64) {
+    vectorized(
+        #[inline(always)]
+        || {
+            let (blocks, tail) = update.as_chunks::<LANES>();
+            measure(blocks.iter().copied(), tail.iter().copied())
+        },
+    )
 }
 
-impl pulp::WithSimd for Measure<'_> {
-    type Output = (f64, f64);
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, simd: S) -> Self::Output {
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                let (blocks, tail) = self.update.as_chunks::<LANES>();
-                measure(blocks.iter().copied(), tail.iter().copied())
-            },
-        )
+/// [`measure`] of the update `initial − trained`, which is stored nowhere.
+fn measure_difference(initial: &[f32], trained: &[f32]) -> (f64, f64) {
+    vectorized(
+        #[inline(always)]
+        || {
+            let (initial, initial_tail) = initial.as_chunks::<LANES>();
+            let (trained, trained_tail) = trained.as_chunks::<LANES>();
+            let blocks = initial.iter().zip(trained).map(
+                #[inline(always)]
+                |(a, b)| std::array::from_fn(|lane| a[lane] - b[lane]),
+            );
+            let tail = initial_tail.iter().zip(trained_tail).map(|(a, b)| a - b);
+            measure(blocks, tail)
+        },
+    )
+}
+
+/// Adds `factor` times the update, rounded to whole steps.
+fn accumulate(steps: &mut [f64], factor: f64, update: impl Iterator<Item = f32>) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (sum, value) in steps.iter_mut().zip(update) {
+                *sum += round_to_whole(f64::from(value) * factor);
+            }
+        },
+    );
+}
+
+/// Runs `task`, compiled for the best vector unit of this machine.
+#[inline(always)]
+fn vectorized<R>(task: impl FnOnce() -> R) -> R {
+    struct Task<F>(F);
+    impl<R, F: FnOnce() -> R> pulp::WithSimd for Task<F> {
+        type Output = R;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> R {
+            simd.vectorize(self.0)
+        }
     }
-}
-
-struct MeasureDifference<'a> {
-    initial: &'a [f32],
-    trained: &'a [f32],
-}
-
-impl pulp::WithSimd for MeasureDifference<'_> {
-    type Output = (f64, f64);
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, simd: S) -> Self::Output {
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                let (initial, initial_tail) = self.initial.as_chunks::<LANES>();
-                let (trained, trained_tail) = self.trained.as_chunks::<LANES>();
-                let blocks = initial.iter().zip(trained).map(
-                    #[inline(always)]
-                    |(a, b)| std::array::from_fn(|lane| a[lane] - b[lane]),
-                );
-                let tail = initial_tail.iter().zip(trained_tail).map(|(a, b)| a - b);
-                measure(blocks, tail)
-            },
-        )
-    }
-}
-
-struct Accumulate<'a> {
-    steps: &'a mut [f64],
-    update: &'a [f32],
-    factor: f64,
-}
-
-impl pulp::WithSimd for Accumulate<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, simd: S) -> Self::Output {
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                for (sum, value) in self.steps.iter_mut().zip(self.update) {
-                    *sum += round_to_whole(f64::from(*value) * self.factor);
-                }
-            },
-        );
-    }
-}
-
-struct AccumulateDifference<'a> {
-    steps: &'a mut [f64],
-    initial: &'a [f32],
-    trained: &'a [f32],
-    factor: f64,
-}
-
-impl pulp::WithSimd for AccumulateDifference<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, simd: S) -> Self::Output {
-        simd.vectorize(
-            #[inline(always)]
-            || {
-                let weights = self.initial.iter().zip(self.trained);
-                for (sum, (initial, trained)) in self.steps.iter_mut().zip(weights) {
-                    *sum += round_to_whole(f64::from(initial - trained) * self.factor);
-                }
-            },
-        );
-    }
+    pulp::Arch::new().dispatch(Task(task))
 }
 
 #[cfg(test)]
