@@ -1,48 +1,99 @@
 //! What went wrong, as text for a person and an exit code for a script.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use fed_data::DataError;
 use fed_model::LearnError;
 use fed_sim::SimError;
 
+use crate::plot::PlotError;
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
     message: String,
+    /// It is about one run alone.
+    one_run: bool,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 impl Failure {
     /// A retry may help: a full disk, a network that went away.
     pub(crate) fn failed(message: impl std::fmt::Display) -> Self {
-        Self { code: 1, message: message.to_string() }
+        Self { code: 1, message: message.to_string(), one_run: false }
     }
 
     /// The command line cannot be followed.
     pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
-        Self { code: 2, message: message.to_string() }
+        Self { code: 2, message: message.to_string(), one_run: false }
     }
 
     /// A configuration or data that cannot be used.
     pub(crate) fn bad_input(message: impl std::fmt::Display) -> Self {
-        Self { code: 3, message: message.to_string() }
+        Self { code: 3, message: message.to_string(), one_run: false }
+    }
+
+    /// A run failed when it was tried before, and was not tried again.
+    pub(crate) fn before(message: String) -> Self {
+        Self { code: 1, message: format!("failed before: {message}"), one_run: true }
+    }
+
+    /// Whether this is about one run alone, so that others can still be trained.
+    pub(crate) fn is_of_run(error: &SimError) -> bool {
+        matches!(error, SimError::Learn { .. } | SimError::Accounting(_) | SimError::Budget { .. })
+    }
+
+    /// As [`is_of_run`](Self::is_of_run), afterwards.
+    pub(crate) fn is_of_one_run(&self) -> bool {
+        self.one_run
+    }
+
+    /// The same with another text.
+    pub(crate) fn with_message(&self, message: String) -> Self {
+        Self { code: self.code, message, one_run: self.one_run }
+    }
+
+    /// The same, saying how to go on after an interruption or for lack of room.
+    pub(crate) fn resumable(self, directory: &Path) -> Self {
+        if self.code != 1 && self.code != 130 || self.message.is_empty() {
+            return self;
+        }
+        let message = format!("{}\ngo on with: --resume {}", self.message, directory.display());
+        self.with_message(message)
+    }
+
+    /// The same, saying how to try again.
+    pub(crate) fn retryable(self, directory: &Path) -> Self {
+        let how = match self.code {
+            4 => "go on with a larger --max-epsilon and",
+            _ => "try again with --retry-failed",
+        };
+        let message = format!("{}\n{how} --resume {}", self.message, directory.display());
+        self.with_message(message)
     }
 
     /// Training ran into values that are not finite.
     pub(crate) fn diverged(message: impl std::fmt::Display) -> Self {
-        Self { code: 5, message: message.to_string() }
+        Self { code: 5, message: message.to_string(), one_run: true }
     }
 
     /// Somebody asked to stop.
     pub(crate) fn interrupted(message: impl std::fmt::Display) -> Self {
-        Self { code: 130, message: message.to_string() }
+        Self { code: 130, message: message.to_string(), one_run: false }
     }
 
     /// Whoever read the output went away: not worth a word, as other tools do.
     pub(crate) fn output(error: std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
-            Self { code: 141, message: String::new() }
+        if error.kind() == ErrorKind::BrokenPipe {
+            Self { code: 141, message: String::new(), one_run: false }
         } else {
             Self::failed(format_args!("cannot write to standard output: {error}"))
         }
@@ -50,7 +101,7 @@ impl Failure {
 
     /// Another process was started in our place and ended with this code.
     pub(crate) fn ended(code: u8) -> Self {
-        Self { code, message: String::new() }
+        Self { code, message: String::new(), one_run: false }
     }
 
     /// Says what happened on standard error; the exit code.
@@ -85,14 +136,20 @@ impl From<SimError> for Failure {
             | SimError::Cohort { .. }
             | SimError::Aggregation(_)
             | SimError::Accounting(_)
+            | SimError::Altered { .. }
+            | SimError::Ledger { .. }
+            | SimError::LedgerShort { .. }
+            | SimError::CheckpointVersion { .. }
+            | SimError::NoCheckpoint { .. }
             | SimError::Unreachable(_) => 3,
+            SimError::Budget { .. } => 4,
             SimError::Io { source, .. }
                 if matches!(
                     source.kind(),
-                    std::io::ErrorKind::NotFound
-                        | std::io::ErrorKind::AlreadyExists
-                        | std::io::ErrorKind::IsADirectory
-                        | std::io::ErrorKind::NotADirectory
+                    ErrorKind::NotFound
+                        | ErrorKind::AlreadyExists
+                        | ErrorKind::IsADirectory
+                        | ErrorKind::NotADirectory
                 ) =>
             {
                 3
@@ -100,19 +157,45 @@ impl From<SimError> for Failure {
             SimError::Interrupted { .. } => 130,
             _ => 1,
         };
-        Self { code, message: chain(&error) }
+        let mut message = chain(&error);
+        if let SimError::Io { source, .. } = &error {
+            message.push_str(advice(source.kind()));
+        }
+        Self { code, message, one_run: Self::is_of_run(&error) }
+    }
+}
+
+/// What to do about a disk that refuses.
+fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            ": make room; nothing that was saved is lost"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            ": make it writable, or name a folder that is"
+        }
+        _ => "",
+    }
+}
+
+impl From<PlotError> for Failure {
+    fn from(error: PlotError) -> Self {
+        match error {
+            PlotError::Write(error) => error.into(),
+            other => Self::failed(other),
+        }
     }
 }
 
 impl From<LearnError> for Failure {
     fn from(error: LearnError) -> Self {
-        Self { code: 3, message: chain(&error) }
+        Self { code: 3, message: chain(&error), one_run: false }
     }
 }
 
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
         let code = if error.is_retryable() { 1 } else { 3 };
-        Self { code, message: chain(&error) }
+        Self { code, message: chain(&error), one_run: false }
     }
 }

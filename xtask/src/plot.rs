@@ -15,6 +15,8 @@ mod scale;
 
 use std::path::Path;
 
+use fed_sim::durable;
+
 /// Panels side by side under one title.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figure {
@@ -88,14 +90,8 @@ pub(crate) enum PlotError {
     #[error("the figure could not be drawn: {0}")]
     Draw(String),
     /// A file could not be written.
-    #[error("the figure could not be written to {path}")]
-    Write {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] fed_sim::SimError),
 }
 
 impl Figure {
@@ -106,9 +102,7 @@ impl Figure {
     pub(crate) fn write(&self, folder: &Path, name: &str) -> Result<(), PlotError> {
         let picture = self.picture()?;
         for (extension, bytes) in [("svg", picture.svg().into_bytes()), ("png", picture.png()?)] {
-            let path = folder.join(format!("{name}.{extension}"));
-            std::fs::write(&path, bytes)
-                .map_err(|source| PlotError::Write { path: path.display().to_string(), source })?;
+            durable::replace(&folder.join(format!("{name}.{extension}")), &bytes)?;
         }
         Ok(())
     }

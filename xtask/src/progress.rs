@@ -63,6 +63,13 @@ impl Progress {
         self.bar.suspend(|| crate::say(line))
     }
 
+    /// Moves the bar over rounds that were done before.
+    pub(crate) fn skip(&self, rounds: u64) {
+        self.bar.inc(rounds);
+        // They took no time now: they say nothing about how long the rest will take.
+        self.bar.reset_eta();
+    }
+
     /// Takes the bar away.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();

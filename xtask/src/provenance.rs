@@ -1,7 +1,10 @@
 //! Where a run's numbers come from: version, build, machine, data.
 
 use fed_data::Source;
-use serde::Serialize;
+use fed_sim::RunDirectory;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
 
 /// Written to `provenance.json`.
 #[derive(Serialize)]
@@ -21,7 +24,54 @@ pub(crate) struct Provenance {
     data: Source,
 }
 
+/// The part of a recorded provenance that a resumed run is held to.
+#[derive(Deserialize)]
+struct Recorded {
+    version: String,
+    commit: Option<String>,
+    learner: String,
+    data: Source,
+}
+
 impl Provenance {
+    /// Where it is written.
+    pub(crate) const FILE: &'static str = "provenance.json";
+
+    /// Notes in a directory that it is taken up again. Refuses other data; another program or
+    /// learner is worth a warning, because results may then differ in the last bits.
+    pub(crate) fn resume(&self, directory: &RunDirectory) -> Result<(), Failure> {
+        let recorded: Recorded = directory.read_json(Self::FILE)?;
+        if recorded.data.digest != self.data.digest {
+            return Err(Failure::bad_input(format_args!(
+                "{} was begun on other data ({}; now {}): resume it with the data it had",
+                directory.path().display(),
+                recorded.data,
+                self.data
+            )));
+        }
+        // Any number of threads computes the same.
+        let learner = |text: &str| match text.rsplit_once(", ") {
+            Some((kind, threads)) if threads.contains("thread") => format!("{kind})"),
+            _ => text.to_owned(),
+        };
+        let here = (self.version, self.commit.as_deref(), learner(&self.learner));
+        let there = (&*recorded.version, recorded.commit.as_deref(), learner(&recorded.learner));
+        if here != there {
+            tracing::warn!(
+                "{} was begun by version {} (commit {}, {}), and goes on with version {} (commit \
+                 {}, {}): if the two compute differently, the result is that of neither alone",
+                directory.path().display(),
+                there.0,
+                there.1.unwrap_or("unknown"),
+                there.2,
+                here.0,
+                here.1.unwrap_or("unknown"),
+                here.2
+            );
+        }
+        Ok(directory.append_json("resumes.jsonl", self)?)
+    }
+
     /// What is known when a run starts.
     pub(crate) fn new(learner: String, data: Source) -> Self {
         let Machine { processor, cores, memory_bytes } = Machine::here();

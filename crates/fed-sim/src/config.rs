@@ -8,6 +8,7 @@
 //! What decides the privacy (noise, clients per round, rounds, δ) has no default. Everything
 //! else defaults to the tutorial's value.
 
+mod difference;
 mod parse;
 mod sections;
 
@@ -16,7 +17,9 @@ use std::num::NonZeroU32;
 use dp_accounting::{Delta, Epsilon, NoiseMultiplier};
 use dp_agg::NoiseMode;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+pub use difference::differences;
 pub use parse::nearest;
 pub use sections::{
     AccountingConfig, AggregationConfig, Algorithm, ClientConfig, DataConfig, ModelConfig, Orders,
@@ -24,6 +27,7 @@ pub use sections::{
 
 use crate::cohort::Sampling;
 use crate::error::SimError;
+use crate::journal::hex;
 use crate::seed::Seed;
 use crate::server::ServerOptimizer;
 
@@ -243,6 +247,19 @@ impl Experiment {
 }
 
 impl RunConfig {
+    /// A digest of everything that decides the run's numbers: equal configurations, and only
+    /// those, have equal digests.
+    ///
+    /// # Errors
+    /// [`SimError::Config`] if the configuration cannot be written down.
+    pub fn id(&self) -> Result<String, SimError> {
+        let text =
+            toml::to_string(self).map_err(|error| SimError::config("run", error.to_string()))?;
+        let mut digest = Sha256::new();
+        digest.update(text);
+        Ok(hex(digest))
+    }
+
     /// Checks the values that no single field can know.
     ///
     /// # Errors

@@ -3,72 +3,124 @@
 //! ```text
 //! config.toml          the experiment, every default spelt out
 //! provenance.json      version, machine, data: whatever the caller knows
+//! resumes.jsonl        the same for every time that it was taken up again
 //! evaluations.csv      one line an evaluation, all runs
 //! summary.md, .csv     one line a setting
 //! figures/             pictures of the above
+//! lock                 held by the process that trains
 //! cells/z0.5-m50-s1/   one run:
 //!   config.toml          everything that decides its numbers
+//!   status.json          whether it is running, over, interrupted or failed, and why
 //!   metrics.jsonl        a line a round: what a server could release, what a simulation knows
 //!   evaluations.csv      its evaluations
 //!   timing.jsonl         seconds a round, by phase (the only file that two equal runs differ in)
-//!   ledger.jsonl         what was released, in order, each line chained to the one before
+//!   ledger.jsonl         a line a release, written before it, each chained to the one before
+//!   checkpoints/         the last few states and the first, each with its digest
 //!   privacy.json         the guarantee
 //!   model.safetensors    the final weights
 //! ```
+//!
+//! Whatever ends a process, the directory can be taken up again: [`RunDirectory::resume`], then
+//! [`RunDirectory::open_cell`] for each run. [`crate::ledger_file`] says in which order things
+//! reach the disk, and why nothing that was released can escape the ledger.
+
+mod cell;
+mod lock;
+mod writer;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dp_accounting::ledger::Chain;
-use fed_model::MlpSpec;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::config::{Experiment, RunConfig};
+pub use cell::{Cell, EvaluationRow, State, Status};
+pub use writer::{CellWriter, Opened, Resumed, Schedule};
+
+use crate::config::{Experiment, RunConfig, differences};
+use crate::durable;
 use crate::error::SimError;
-use crate::record::{EvaluationRecord, JsonLines, Observer, PhaseTimes, RoundRecord};
-use crate::simulation::Simulation;
-use crate::statement::PrivacyStatement;
-use crate::weights;
+use crate::journal::Journal;
+use lock::Lock;
+
+const CONFIG: &str = "config.toml";
+const CELLS: &str = "cells";
+const STATUS: &str = "status.json";
+const METRICS: &str = "metrics.jsonl";
+const EVALUATIONS: &str = "evaluations.csv";
+const TIMING: &str = "timing.jsonl";
+const LEDGER: &str = "ledger.jsonl";
+const CHECKPOINTS: &str = "checkpoints";
+const PRIVACY: &str = "privacy.json";
+const MODEL: &str = "model.safetensors";
 
 /// The directory of an experiment's runs.
 #[derive(Clone, Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    /// Held where the directory was opened to write.
+    _lock: Option<Lock>,
 }
 
 impl RunDirectory {
     /// A new directory. Nothing is ever overwritten.
     ///
     /// # Errors
-    /// [`SimError::Io`] if `path` exists and is not an empty folder, or cannot be made.
+    /// [`SimError::Io`] if `path` exists and is not an empty folder, or cannot be made,
+    /// [`SimError::Locked`] if another process is making it.
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, SimError> {
         let path = path.into();
-        match fs::read_dir(&path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(exists(&path, "exists and is not empty: name another folder"));
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(_) => return Err(exists(&path, "exists and is not a folder: name another")),
+        let not_empty =
+            || exists(&path, "exists and is not empty: name another folder, or resume it");
+        if !contents(&path)?.is_empty() {
+            return Err(not_empty());
         }
-        let cells = path.join("cells");
-        fs::create_dir_all(&cells).map_err(SimError::io(&cells))?;
-        Ok(Self { path })
+        let directory = Self::locked(path.clone())?;
+        // Another process may have come and gone in between.
+        if contents(&path)?.iter().any(|name| name != lock::NAME && name != CELLS) {
+            return Err(not_empty());
+        }
+        Ok(directory)
     }
 
-    /// A directory that a finished or interrupted experiment left.
+    /// A directory that a finished or interrupted experiment left, to read.
     ///
     /// # Errors
     /// [`SimError::Config`] if `path` is not such a directory.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, SimError> {
         let path = path.into();
-        if path.join("config.toml").is_file() && path.join("cells").is_dir() {
-            Ok(Self { path })
-        } else {
-            let message = "is not a run directory: it needs a config.toml and a folder cells/";
-            Err(SimError::config(path.display().to_string(), message))
+        if path.join(CONFIG).is_file() && path.join(CELLS).is_dir() {
+            return Ok(Self { path, _lock: None });
         }
+        let message = "is not a run directory: it needs a config.toml and a folder cells/";
+        Err(SimError::config(path.display().to_string(), message))
+    }
+
+    /// A directory to go on in, or to begin in if nothing was written to it yet: see
+    /// [`is_begun`](Self::is_begun).
+    ///
+    /// # Errors
+    /// [`SimError::Config`] if `path` holds something else, [`SimError::Locked`] if another
+    /// process is writing to it.
+    pub fn resume(path: impl Into<PathBuf>) -> Result<Self, SimError> {
+        let path = path.into();
+        // A process that came to an early end leaves a lock, an empty folder, half a file.
+        let ours = |name: &String| {
+            name == lock::NAME || name == CELLS || name == CONFIG || name.starts_with(".config")
+        };
+        if !path.join(CONFIG).is_file() && !contents(&path)?.iter().all(ours) {
+            let message = "is not a run directory: it has no config.toml, but other files";
+            return Err(SimError::config(path.display().to_string(), message));
+        }
+        Self::locked(path)
+    }
+
+    /// Makes the folder if need be, and takes its lock.
+    fn locked(path: PathBuf) -> Result<Self, SimError> {
+        fs::create_dir_all(&path).map_err(SimError::io(&path))?;
+        let lock = Some(Lock::take(&path)?);
+        let cells = path.join(CELLS);
+        fs::create_dir_all(&cells).map_err(SimError::io(&cells))?;
+        Ok(Self { path, _lock: lock })
     }
 
     /// Where it lies.
@@ -77,12 +129,18 @@ impl RunDirectory {
         &self.path
     }
 
+    /// Whether an experiment was written to it.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.path.join(CONFIG).is_file()
+    }
+
     /// Writes the resolved experiment.
     ///
     /// # Errors
     /// [`SimError::Io`] if it cannot be written.
     pub fn write_experiment(&self, experiment: &Experiment) -> Result<(), SimError> {
-        self.write("config.toml", &to_toml(experiment, &self.path)?)
+        self.write(CONFIG, to_toml(experiment, &self.path)?)
     }
 
     /// Reads the experiment back.
@@ -90,12 +148,22 @@ impl RunDirectory {
     /// # Errors
     /// [`SimError`] if it cannot be read.
     pub fn experiment(&self) -> Result<Experiment, SimError> {
-        let path = self.path.join("config.toml");
-        let text = fs::read_to_string(&path).map_err(SimError::io(&path))?;
-        Experiment::parse(&text, &path.display().to_string())
+        let path = self.path.join(CONFIG);
+        Experiment::parse(&read_text(&path)?, &path.display().to_string())
     }
 
-    /// Writes a file of the directory; folders on the way are made.
+    /// Refuses an experiment that is not the one that the directory was begun with.
+    ///
+    /// # Errors
+    /// [`SimError::Config`] naming every key that differs.
+    pub fn expect_experiment(&self, experiment: &Experiment) -> Result<(), SimError> {
+        let place = self.path.join(CONFIG).display().to_string();
+        let list = differences(&self.experiment()?, experiment)
+            .map_err(|message| SimError::config(place.clone(), message))?;
+        if list.is_empty() { Ok(()) } else { Err(writer::changed(&place, &list)) }
+    }
+
+    /// Writes a file of the directory, whole or not at all; folders on the way are made.
     ///
     /// # Errors
     /// [`SimError::Io`] if it cannot be written.
@@ -104,7 +172,7 @@ impl RunDirectory {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(SimError::io(folder))?;
         }
-        fs::write(&path, contents).map_err(SimError::io(&path))
+        durable::replace(&path, contents.as_ref())
     }
 
     /// A folder of the directory, made if it is not there.
@@ -125,6 +193,14 @@ impl RunDirectory {
         self.write(name, to_json(value, &self.path.join(name))?)
     }
 
+    /// Appends a value as a line of JSON to a file of the directory.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if it cannot be written.
+    pub fn append_json(&self, name: &str, value: &impl Serialize) -> Result<(), SimError> {
+        Journal::append_to(&self.path.join(name), value)
+    }
+
     /// Reads a JSON file of the directory.
     ///
     /// # Errors
@@ -133,35 +209,32 @@ impl RunDirectory {
         read_json(&self.path.join(name))
     }
 
-    /// A folder for one run.
+    /// The folder of one run, to train in it: from the start, or from where it stopped. A run
+    /// that failed is only taken up again with `retry_failed`.
     ///
     /// # Errors
-    /// [`SimError::Io`] if it exists or cannot be made.
-    pub fn start(&self, config: &RunConfig) -> Result<CellWriter, SimError> {
-        let path = self.path.join("cells").join(cell_name(config));
-        fs::create_dir(&path).map_err(SimError::io(&path))?;
-        let file = path.join("config.toml");
-        fs::write(&file, to_toml(config, &file)?).map_err(SimError::io(&file))?;
-        Ok(CellWriter {
-            metrics: JsonLines::create(&path.join("metrics.jsonl"))?,
-            timing: JsonLines::create(&path.join("timing.jsonl"))?,
-            config: config.clone(),
-            path,
-            evaluations: Vec::new(),
-        })
+    /// [`SimError`] if the folder holds another run, if its ledger, its records or all of its
+    /// checkpoints are damaged, or if it cannot be written.
+    pub fn open_cell(
+        &self,
+        config: &RunConfig,
+        schedule: Schedule,
+        retry_failed: bool,
+    ) -> Result<Opened, SimError> {
+        let path = self.path.join(CELLS).join(cell_name(config));
+        writer::open(path, config, schedule, retry_failed)
     }
 
-    /// The finished runs, in the order of their settings and seeds.
+    /// The runs that are over, in the order of their settings and seeds.
     ///
     /// # Errors
     /// [`SimError`] if a run cannot be read.
     pub fn cells(&self) -> Result<Vec<Cell>, SimError> {
-        let folder = self.path.join("cells");
+        let folder = self.path.join(CELLS);
         let mut cells = Vec::new();
         for entry in fs::read_dir(&folder).map_err(SimError::io(&folder))? {
             let path = entry.map_err(SimError::io(&folder))?.path();
-            // A run that was interrupted has no statement yet.
-            if path.join("privacy.json").is_file() {
+            if cell::read_status(&path)?.is_some_and(|status| status.state.is_over()) {
                 cells.push(Cell::read(&path)?);
             }
         }
@@ -180,146 +253,27 @@ impl RunDirectory {
 }
 
 /// The folder name of a run: its setting and seed.
-fn cell_name(config: &RunConfig) -> String {
+#[must_use]
+pub fn cell_name(config: &RunConfig) -> String {
     format!("z{}-m{}-s{}", config.noise_multiplier, config.clients_per_round, config.seed.0)
 }
 
-/// A finished run, as read from its folder.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cell {
-    /// Everything that decided its numbers.
-    pub config: RunConfig,
-    /// Its evaluations, in order.
-    pub evaluations: Vec<EvaluationRow>,
-    /// Its guarantee.
-    pub privacy: PrivacyStatement,
-}
-
-impl Cell {
-    fn read(path: &Path) -> Result<Self, SimError> {
-        let file = path.join("config.toml");
-        let text = fs::read_to_string(&file).map_err(SimError::io(&file))?;
-        let config: RunConfig = toml::from_str(&text)
-            .map_err(|error| SimError::config(file.display().to_string(), error.to_string()))?;
-        let file = path.join("evaluations.csv");
-        let evaluations = csv::Reader::from_path(&file)
-            .and_then(|mut reader| reader.deserialize().collect())
-            .map_err(|error| SimError::config(file.display().to_string(), error.to_string()))?;
-        Ok(Self { config, evaluations, privacy: read_json(&path.join("privacy.json"))? })
-    }
-}
-
-/// A line of `evaluations.csv`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EvaluationRow {
-    /// Rounds of training before this evaluation.
-    #[serde(rename = "Round")]
-    pub round: u32,
-    /// The run's noise multiplier.
-    #[serde(rename = "NoiseMultiplier")]
-    pub noise_multiplier: f64,
-    /// Expected clients per round.
-    pub clients_per_round: f64,
-    /// The run's seed.
-    pub seed: u64,
-    /// Share of correct test examples.
-    pub accuracy: f64,
-    /// Mean cross entropy on the test examples, in nats.
-    pub loss: f64,
-    /// Clip norm that the next round will use.
-    pub clip_norm: Option<f64>,
-    /// ε spent so far; infinite without noise.
-    pub epsilon: f64,
-}
-
-impl EvaluationRow {
-    /// The line of one evaluation.
-    #[must_use]
-    pub fn new(config: &RunConfig, record: &EvaluationRecord) -> Self {
-        Self {
-            round: record.round,
-            noise_multiplier: config.noise_multiplier.get(),
-            clients_per_round: config.clients_per_round,
-            seed: config.seed.0,
-            accuracy: record.metrics.accuracy(),
-            loss: record.metrics.loss(),
-            clip_norm: record.clip_norm,
-            epsilon: record.epsilon.get(),
+/// The names in a folder; none if it is not there.
+fn contents(path: &Path) -> Result<Vec<String>, SimError> {
+    match fs::read_dir(path) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<_, _>>()
+            .map_err(SimError::io(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            Err(exists(path, "exists and is not a folder: name another"))
         }
+        Err(error) => Err(SimError::io(path)(error)),
     }
 }
 
-/// Writes a run's folder while it trains.
-#[derive(Debug)]
-pub struct CellWriter {
-    path: PathBuf,
-    config: RunConfig,
-    metrics: JsonLines,
-    timing: JsonLines,
-    evaluations: Vec<EvaluationRow>,
-}
-
-impl CellWriter {
-    /// Where the run's folder lies.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Writes what is known once the run is over (or was stopped): ledger and weights, and, for a
-    /// finished run, its guarantee.
-    ///
-    /// # Errors
-    /// [`SimError::Io`] if a file cannot be written.
-    pub fn finish(
-        &self,
-        simulation: &Simulation<'_>,
-        spec: &MlpSpec,
-        statement: Option<&PrivacyStatement>,
-    ) -> Result<(), SimError> {
-        let mut chain = Chain::new();
-        let lines = simulation.ledger().entries().iter().map(|entry| chain.line(entry) + "\n");
-        let file = self.path.join("ledger.jsonl");
-        fs::write(&file, lines.collect::<String>()).map_err(SimError::io(&file))?;
-        let file = self.path.join("model.safetensors");
-        weights::save(&file, spec, simulation.params())?;
-        if let Some(statement) = statement {
-            let file = self.path.join("privacy.json");
-            fs::write(&file, to_json(statement, &file)?).map_err(SimError::io(&file))?;
-        }
-        Ok(())
-    }
-}
-
-impl Observer for CellWriter {
-    fn round(&mut self, record: &RoundRecord, times: &PhaseTimes) -> Result<(), SimError> {
-        self.metrics.append(record)?;
-        self.timing.append(&Timing {
-            round: record.round,
-            sample: times.sample.as_secs_f64(),
-            train: times.train.as_secs_f64(),
-            release: times.release.as_secs_f64(),
-            server: times.server.as_secs_f64(),
-        })
-    }
-
-    fn evaluation(&mut self, record: &EvaluationRecord) -> Result<(), SimError> {
-        self.evaluations.push(EvaluationRow::new(&self.config, record));
-        write_csv(&self.path.join("evaluations.csv"), &self.evaluations)
-    }
-}
-
-/// A line of `timing.jsonl`: seconds.
-#[derive(Serialize)]
-struct Timing {
-    round: u32,
-    sample: f64,
-    train: f64,
-    release: f64,
-    server: f64,
-}
-
-/// Writes rows as CSV.
+/// Writes rows as CSV, whole or not at all.
 ///
 /// # Errors
 /// [`SimError::Io`] if the file cannot be written.
@@ -329,7 +283,7 @@ pub fn write_csv(path: &Path, rows: &[impl Serialize]) -> Result<(), SimError> {
         writer.serialize(row).map_err(|error| invalid(path, error))?;
     }
     let bytes = writer.into_inner().map_err(|error| invalid(path, error))?;
-    fs::write(path, bytes).map_err(SimError::io(path))
+    durable::replace(path, &bytes)
 }
 
 fn to_toml(value: &impl Serialize, path: &Path) -> Result<String, SimError> {
@@ -342,9 +296,12 @@ fn to_json(value: &impl Serialize, path: &Path) -> Result<String, SimError> {
         .map_err(|error| invalid(path, error))
 }
 
+fn read_text(path: &Path) -> Result<String, SimError> {
+    fs::read_to_string(path).map_err(SimError::io(path))
+}
+
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, SimError> {
-    let text = fs::read_to_string(path).map_err(SimError::io(path))?;
-    serde_json::from_str(&text)
+    serde_json::from_str(&read_text(path)?)
         .map_err(|error| SimError::config(path.display().to_string(), error.to_string()))
 }
 

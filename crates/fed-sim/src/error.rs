@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dp_accounting::AccountingError;
+use dp_accounting::{AccountingError, Epsilon};
 use fed_model::LearnError;
 
 /// Why an experiment could not be read, planned or run.
@@ -55,6 +55,96 @@ pub enum SimError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// A record is not what a checkpoint says it was.
+    #[error(
+        "{path}: {message}. Put the file back as it was, or start again in another folder",
+        path = path.display()
+    )]
+    Altered {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The chain of a ledger is broken.
+    #[error(
+        "{path}: {source}. ε cannot be stated without it: put the file back as it was, or start \
+         again in another folder",
+        path = path.display()
+    )]
+    Ledger {
+        /// The ledger.
+        path: PathBuf,
+        /// Where and how.
+        #[source]
+        source: dp_accounting::ledger::LineError,
+    },
+    /// A ledger knows fewer rounds than the model has seen.
+    #[error(
+        "{path}: lines are missing: it has {found}, but the model was paid for with {needed}. Put \
+         the file back as it was, or start again in another folder",
+        path = path.display()
+    )]
+    LedgerShort {
+        /// The ledger.
+        path: PathBuf,
+        /// Lines there are.
+        found: u64,
+        /// Lines there were.
+        needed: u64,
+    },
+    /// A checkpoint was written by another version of the format.
+    #[error(
+        "{path} was written in version {found} of the checkpoint format, but this program reads \
+         version {readable}: resume with the program that wrote it",
+        path = path.display()
+    )]
+    CheckpointVersion {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that can be read.
+        readable: u32,
+    },
+    /// No checkpoint of a run can be read.
+    #[error(
+        "{path}: no checkpoint can be read ({reasons}); copy one back, or start again in another \
+         folder",
+        path = path.display()
+    )]
+    NoCheckpoint {
+        /// The folder of the checkpoints.
+        path: PathBuf,
+        /// What is wrong with each.
+        reasons: String,
+    },
+    /// Another process writes to the same directory.
+    #[error(
+        "{path} is in use by another process{holder}: wait until it is done, or stop it",
+        path = path.display()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// Which process, where it said so.
+        holder: String,
+    },
+    /// The next round would cost more than the budget allows; it was not begun.
+    #[error(
+        "the privacy budget is spent: after {rounds} rounds ε = {spent}, and another round would \
+         make it {next}, more than {most}"
+    )]
+    Budget {
+        /// Rounds finished.
+        rounds: u32,
+        /// ε so far.
+        spent: Epsilon,
+        /// ε after another round.
+        next: Epsilon,
+        /// The budget.
+        most: Epsilon,
     },
     /// Somebody asked the run to stop; everything so far is on disk.
     #[error("interrupted after {rounds} rounds")]

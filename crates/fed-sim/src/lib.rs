@@ -57,25 +57,31 @@
 //! [McMahan et al. 2018]: https://arxiv.org/abs/1710.06963
 //! [Andrew et al. 2021]: https://arxiv.org/abs/1905.03871
 
+pub mod checkpoint;
 pub mod cohort;
 pub mod config;
 pub mod directory;
+pub mod durable;
 pub mod error;
+pub mod journal;
+pub mod ledger_file;
 pub mod plan;
 pub mod record;
 pub mod seed;
 pub mod server;
 pub mod simulation;
+pub mod state;
 pub mod statement;
 pub mod summary;
 pub mod weights;
 
 pub use cohort::{CohortSampler, Sampling};
 pub use config::{Experiment, RunConfig};
-pub use directory::{Cell, RunDirectory};
+pub use directory::{Cell, CellWriter, Opened, RunDirectory, Schedule};
 pub use error::SimError;
 pub use record::{EvaluationRecord, Observer, PhaseTimes, RoundRecord};
 pub use seed::{Seed, Stream};
 pub use server::{Server, ServerOptimizer};
 pub use simulation::Simulation;
+pub use state::{Saved, Snapshot};
 pub use statement::PrivacyStatement;

@@ -4,16 +4,16 @@
 //! what the guarantee covers, `diagnostics` is raw client data. A record holds no clock, so the
 //! records of two runs with one seed are equal to the last bit; times go to [`PhaseTimes`].
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use dp_accounting::Epsilon;
+use dp_accounting::{DpEvent, Epsilon};
 use fed_model::Metrics;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SimError;
 use crate::server::Step;
+use crate::state::Snapshot;
 
 /// One round, after it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +104,16 @@ impl PhaseTimes {
 
 /// Listens to a run. Progress bars, records and stop buttons are observers.
 pub trait Observer {
+    /// A round is about to be released at this price. The release is not computed before this
+    /// returns, and not at all if it fails: whoever must not lose the price makes it durable here.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible to go on.
+    fn charge(&mut self, round: u32, event: &DpEvent) -> Result<(), SimError> {
+        let _ = (round, event);
+        Ok(())
+    }
+
     /// A round is over.
     ///
     /// # Errors
@@ -122,6 +132,16 @@ pub trait Observer {
         Ok(())
     }
 
+    /// The run is between two rounds, before the evaluation that may stand there: a place to save
+    /// it. `leaving` says that no other round follows, whatever the reason.
+    ///
+    /// # Errors
+    /// Whatever makes it impossible to go on.
+    fn between(&mut self, state: &Snapshot<'_>, leaving: bool) -> Result<(), SimError> {
+        let _ = (state, leaving);
+        Ok(())
+    }
+
     /// Asked before each round: whether to stop here.
     fn stop(&self) -> bool {
         false
@@ -136,6 +156,16 @@ impl Observer for Silent {}
 
 /// Two observers as one.
 impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
+    fn charge(&mut self, round: u32, event: &DpEvent) -> Result<(), SimError> {
+        self.0.charge(round, event)?;
+        self.1.charge(round, event)
+    }
+
+    fn between(&mut self, state: &Snapshot<'_>, leaving: bool) -> Result<(), SimError> {
+        self.0.between(state, leaving)?;
+        self.1.between(state, leaving)
+    }
+
     fn round(&mut self, record: &RoundRecord, times: &PhaseTimes) -> Result<(), SimError> {
         self.0.round(record, times)?;
         self.1.round(record, times)
@@ -148,36 +178,6 @@ impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
 
     fn stop(&self) -> bool {
         self.0.stop() || self.1.stop()
-    }
-}
-
-/// Appends JSON lines to a file, each flushed when it is complete.
-#[derive(Debug)]
-pub struct JsonLines {
-    path: PathBuf,
-    file: std::fs::File,
-}
-
-impl JsonLines {
-    /// A new file.
-    ///
-    /// # Errors
-    /// [`SimError::Io`] if the file exists or cannot be made.
-    pub fn create(path: &Path) -> Result<Self, SimError> {
-        let file = std::fs::File::create_new(path).map_err(SimError::io(path))?;
-        Ok(Self { path: path.to_owned(), file })
-    }
-
-    /// Appends one value as a line.
-    ///
-    /// # Errors
-    /// [`SimError::Io`] if the line cannot be written.
-    pub fn append(&mut self, value: &impl Serialize) -> Result<(), SimError> {
-        let mut line = serde_json::to_vec(value)
-            .map_err(|error| SimError::io(&self.path)(std::io::Error::other(error)))?;
-        line.push(b'\n');
-        // One write a line: a reader never sees half of one unless the disk fills up.
-        self.file.write_all(&line).map_err(SimError::io(&self.path))
     }
 }
 

@@ -192,6 +192,50 @@ impl Server {
         &self.first
     }
 
+    /// The optimiser's velocity or first moment; empty where it keeps none.
+    #[must_use]
+    pub fn first(&self) -> &[f32] {
+        &self.first
+    }
+
+    /// The optimiser's second moment; empty where it keeps none.
+    #[must_use]
+    pub fn second(&self) -> &[f32] {
+        &self.second
+    }
+
+    /// Steps applied so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// A server as it was saved.
+    ///
+    /// # Errors
+    /// A sentence, if an optimiser of this kind does not keep such moments.
+    pub fn restore(
+        optimizer: ServerOptimizer,
+        params: Vec<f32>,
+        first: Vec<f32>,
+        second: Vec<f32>,
+        steps: u64,
+    ) -> Result<Self, String> {
+        let fresh = Self::new(optimizer, params);
+        for (name, saved, needed) in
+            [("first", &first, &fresh.first), ("second", &second, &fresh.second)]
+        {
+            if saved.len() != needed.len() {
+                return Err(format!(
+                    "the {name} moment has {} numbers, but this optimiser keeps {}",
+                    saved.len(),
+                    needed.len()
+                ));
+            }
+        }
+        Ok(Self { first, second, steps, ..fresh })
+    }
+
     /// Moves the parameters against `aggregate`, unless it is not finite.
     ///
     /// # Panics

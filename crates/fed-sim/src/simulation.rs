@@ -18,9 +18,12 @@ use crate::cohort::CohortSampler;
 use crate::config::{Algorithm, RunConfig};
 use crate::error::SimError;
 use crate::plan;
-use crate::record::{Diagnostics, EvaluationRecord, Observer, PhaseTimes, Released, RoundRecord};
+use crate::record::{
+    Diagnostics, EvaluationRecord, Observer, PhaseTimes, Released, RoundRecord, Silent,
+};
 use crate::seed::Stream;
 use crate::server::{Server, Step};
+use crate::state::{Saved, Snapshot};
 
 /// A training run between two rounds.
 pub struct Simulation<'a> {
@@ -33,6 +36,8 @@ pub struct Simulation<'a> {
     /// Velocity that Mime Lite's clients use; empty for the other algorithms.
     mime_velocity: Vec<f32>,
     ledger: Ledger,
+    /// ε that no round may pass; none: as many rounds as the configuration says.
+    budget: Option<Epsilon>,
     round: u32,
 }
 
@@ -81,8 +86,60 @@ impl<'a> Simulation<'a> {
             server,
             mime_velocity,
             ledger: Ledger::new(),
+            budget: None,
             round: 0,
         })
+    }
+
+    /// A run as it was saved, with the ledger that it goes on with. The ledger may know of more
+    /// rounds than the saved state: rounds that were paid for and lost.
+    ///
+    /// # Errors
+    /// [`SimError`] if the configuration does not fit the population or the network, or if the
+    /// state is not one of such a run.
+    pub fn resume(
+        config: RunConfig,
+        population: &'a dyn FederatedData,
+        learner: &'a dyn Learner,
+        saved: Saved,
+        ledger: Ledger,
+    ) -> Result<Self, SimError> {
+        let refuse = |message: &str| Err(SimError::config("saved state", message));
+        if saved.server.params().len() != learner.dim() {
+            return refuse("its parameters do not fit the network");
+        }
+        if ledger.len() < u64::from(saved.round) {
+            return refuse("the ledger has fewer rounds than the model has seen");
+        }
+        let params = saved.server.params().to_vec();
+        let mut run = Self::with_params(config, population, learner, params)?;
+        if saved.mime_velocity.len() != run.mime_velocity.len() {
+            return refuse("its client velocity does not fit the network");
+        }
+        run.aggregator.restore(&saved.aggregator)?;
+        run.server = saved.server;
+        run.mime_velocity = saved.mime_velocity;
+        run.ledger = ledger;
+        run.round = saved.round;
+        Ok(run)
+    }
+
+    /// The same run with a budget: a round that would make ε larger than `most` is not begun.
+    #[must_use]
+    pub fn with_budget(mut self, most: Option<Epsilon>) -> Self {
+        self.budget = most;
+        self
+    }
+
+    /// What must be kept to go on from here.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
+            round: self.round,
+            server: &self.server,
+            mime_velocity: &self.mime_velocity,
+            aggregator: self.aggregator.state(),
+        }
     }
 
     /// Everything that decides the run's numbers.
@@ -123,15 +180,39 @@ impl<'a> Simulation<'a> {
         plan::epsilon(&self.config, self.sampler.relation(), &self.ledger)
     }
 
+    /// Whether the budget has room for another round.
+    ///
+    /// # Errors
+    /// [`SimError::Budget`] if it has not, [`SimError::Accounting`] if there is no price.
+    pub fn admit(&self) -> Result<(), SimError> {
+        let Some(most) = self.budget else { return Ok(()) };
+        let mut after = self.ledger.clone();
+        after.record(self.sampler.amplify(self.aggregator.event()));
+        let next = plan::epsilon(&self.config, self.sampler.relation(), &after)?;
+        if next <= most {
+            return Ok(());
+        }
+        Err(SimError::Budget { rounds: self.round, spent: self.epsilon()?, next, most })
+    }
+
     /// One round.
     ///
     /// # Errors
-    /// [`SimError::Learn`] if the learner fails; the round then counts as not begun.
-    #[tracing::instrument(level = "debug", skip_all, fields(round = self.round, cohort))]
+    /// [`SimError::Budget`] if the budget has no room for it, [`SimError::Learn`] if the learner
+    /// fails; the round then counts as not begun.
     pub fn step(&mut self) -> Result<(RoundRecord, PhaseTimes), SimError> {
+        self.admit()?;
+        self.step_observed(&mut Silent)
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(round = self.round, cohort))]
+    fn step_observed(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<(RoundRecord, PhaseTimes), SimError> {
         let start = Instant::now();
         let cohort = self.sampler.sample(&mut self.cohort_rng()?);
-        self.step_with(&cohort, start)
+        self.step_with(&cohort, start, observer)
     }
 
     /// One round with a cohort from elsewhere.
@@ -145,13 +226,15 @@ impl<'a> Simulation<'a> {
         &mut self,
         cohort: &[usize],
     ) -> Result<(RoundRecord, PhaseTimes), SimError> {
-        self.step_with(cohort, Instant::now())
+        self.admit()?;
+        self.step_with(cohort, Instant::now(), &mut Silent)
     }
 
     fn step_with(
         &mut self,
         cohort: &[usize],
         start: Instant,
+        observer: &mut dyn Observer,
     ) -> Result<(RoundRecord, PhaseTimes), SimError> {
         tracing::Span::current().record("cohort", cohort.len());
         let round = self.round;
@@ -167,7 +250,9 @@ impl<'a> Simulation<'a> {
         let stddev = spec.stddev();
         let noise = spec.draw(&self.noise_source())?;
         // Paid before it is released: a failure in between charges too much, never too little.
-        self.ledger.record(self.sampler.amplify(self.aggregator.event()));
+        let event = self.sampler.amplify(self.aggregator.event());
+        observer.charge(round, &event)?;
+        self.ledger.record(event);
         let release = self.aggregator.release(sum, noise)?;
         let released_at = Instant::now();
 
@@ -311,25 +396,33 @@ impl<'a> Simulation<'a> {
     }
 
     /// All rounds that are left, with evaluations before every `evaluate_every`-th round and
-    /// after the last.
+    /// after the last that was trained.
     ///
     /// # Errors
     /// Those of a round and of the observer; [`SimError::Interrupted`] if the observer asked to
-    /// stop.
+    /// stop, [`SimError::Budget`] (after an evaluation) if another round would cost too much.
     pub fn run(
         &mut self,
         test: &Examples<'_>,
         observer: &mut dyn Observer,
     ) -> Result<(), SimError> {
         let rounds = self.config.rounds.get();
-        while self.round < rounds {
-            if observer.stop() {
+        let outcome = loop {
+            let done = self.round >= rounds;
+            let interrupted = !done && observer.stop();
+            let refused = if done { Ok(()) } else { self.admit() };
+            let leaving = done || interrupted || refused.is_err();
+            observer.between(&self.snapshot(), leaving)?;
+            if interrupted {
                 return Err(SimError::Interrupted { rounds: self.round });
+            }
+            if leaving {
+                break refused;
             }
             if self.round.is_multiple_of(self.config.evaluate_every.get()) {
                 observer.evaluation(&self.evaluate(test)?)?;
             }
-            let (record, times) = self.step()?;
+            let (record, times) = self.step_observed(observer)?;
             if record.released.step == Step::RejectedNonFinite {
                 tracing::warn!(
                     round = record.round,
@@ -337,7 +430,8 @@ impl<'a> Simulation<'a> {
                 );
             }
             observer.round(&record, &times)?;
-        }
-        observer.evaluation(&self.evaluate(test)?)
+        };
+        observer.evaluation(&self.evaluate(test)?)?;
+        outcome
     }
 }

@@ -4,8 +4,9 @@
 //! 5.3: unit, neighbours, mechanism, sampling, accountant, ε and δ, and what is not covered.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
-use dp_accounting::ledger::Chain;
+use dp_accounting::ledger::{Chain, Entry};
 use dp_accounting::{Delta, Epsilon, Ledger, Neighboring};
 use dp_agg::{Clipping, NoiseMode, Zeroing};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ pub struct PrivacyStatement {
     pub sampling: String,
     /// Rounds that were paid for.
     pub rounds: u64,
+    /// How many of them were lost: paid for, but not part of the model (a crash between a round's
+    /// payment and the next checkpoint, with release noise).
+    pub lost_rounds: u64,
     /// What computed ε.
     pub accountant: String,
     /// Where the noise came from.
@@ -66,10 +70,13 @@ impl PrivacyStatement {
     ) -> Result<Self, SimError> {
         let neighbours = sampler.relation();
         let epsilon = plan::epsilon(config, neighbours, ledger)?;
+        // The file has a line a round; only the end of its chain is wanted.
         let mut chain = Chain::new();
         for entry in ledger.entries() {
-            // Only the end of the chain is wanted.
-            let _ = chain.line(entry);
+            let round = Entry { event: entry.event.clone(), count: NonZeroU64::MIN };
+            for _ in 0..entry.count.get() {
+                let _ = chain.line(&round);
+            }
         }
         let mut all = Ledger::new();
         for _ in 0..runs {
@@ -86,6 +93,7 @@ impl PrivacyStatement {
             mechanism: mechanism(config),
             sampling: sampler.describe(),
             rounds: ledger.len(),
+            lost_rounds: 0,
             accountant: plan::describe_accounting(&config.accounting),
             noise_source: config.noise.to_string(),
             runs,
@@ -94,6 +102,13 @@ impl PrivacyStatement {
             not_covered: not_covered(config),
             warnings: warnings(config, population),
         })
+    }
+
+    /// The same for a model that was trained for only `rounds` of the rounds on the ledger.
+    #[must_use]
+    pub fn of_a_model_after(mut self, rounds: u32) -> Self {
+        self.lost_rounds = self.rounds.saturating_sub(u64::from(rounds));
+        self
     }
 }
 
@@ -192,7 +207,10 @@ impl fmt::Display for PrivacyStatement {
         writeln!(f, "  neighbours   {relation}")?;
         writeln!(f, "  mechanism    {}", self.mechanism)?;
         writeln!(f, "  sampling     {}", self.sampling)?;
-        writeln!(f, "  rounds       {}", self.rounds)?;
+        match self.lost_rounds {
+            0 => writeln!(f, "  rounds       {}", self.rounds)?,
+            lost => writeln!(f, "  rounds       {}, {lost} of them lost in a crash", self.rounds)?,
+        }
         writeln!(f, "  accountant   {}", self.accountant)?;
         writeln!(f, "  noise        {}", self.noise_source)?;
         if self.runs > 1 {

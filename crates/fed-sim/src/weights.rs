@@ -6,10 +6,11 @@ use std::path::Path;
 use fed_model::MlpSpec;
 use safetensors::tensor::{Dtype, TensorView};
 
+use crate::durable;
 use crate::error::SimError;
 
 /// Writes `params` as tensors `dense_0.kernel [in, out]`, `dense_0.bias [out]`, `dense_1.kernel`
-/// and so on, in single precision.
+/// and so on, in single precision; whole or not at all, and durably.
 ///
 /// # Errors
 /// [`SimError::Io`] if the file cannot be written.
@@ -34,7 +35,7 @@ pub fn save(path: &Path, spec: &MlpSpec, params: &[f32]) -> Result<(), SimError>
     }
     let metadata = HashMap::from([("layout".to_owned(), "y = x kernel + bias".to_owned())]);
     let file = safetensors::serialize(tensors, Some(metadata)).map_err(refused)?;
-    std::fs::write(path, file).map_err(SimError::io(path))
+    durable::replace(path, &file)
 }
 
 /// Reads weights that [`save`] wrote.

@@ -24,7 +24,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     interrupt::listen()?;
     args.train.backend.hand_over_if_missing()?;
-    let (mut experiment, place) = open(args.config.as_ref())?;
+    let (mut experiment, place) = match (&args.config, args.train.recorded()?) {
+        (None, Some(recorded)) => recorded,
+        (config, _) => open(config.as_ref())?,
+    };
     let dataset = args.train.data.open(&mut experiment)?;
     let verdict = plan::calibrate(&experiment, &place, dataset.train.num_clients())?;
     let answer = answer(&experiment, &verdict)?;
@@ -39,12 +42,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     session.say_data()?;
     say(sentence(&session.experiment, &answer))?;
     say(format_args!("Trained by {}\n", session.learner.describe()))?;
-    session.train(&runs)?;
-    report::write(&session.directory)?;
+    let failures = session.train(&runs)?;
+    if !session.directory.cells()?.is_empty() {
+        report::write(&session.directory)?;
+    }
     if let Some(cell) = session.directory.cells()?.first() {
         session.directory.write("privacy.txt", cell.privacy.to_string())?;
         session.directory.write_json("privacy.json", &cell.privacy)?;
         say(format_args!("\n{}", cell.privacy))?;
     }
-    Ok(())
+    failures.into_result()
 }

@@ -66,9 +66,7 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     write_csv(&directory.path().join("evaluations.csv"), &evaluations)?;
 
     let curves = summary::curves(&cells);
-    figure(&experiment, data, seeds, &curves)
-        .write(&directory.folder("figures")?, "curves")
-        .map_err(Failure::failed)?;
+    figure(&experiment, data, seeds, &curves).write(&directory.folder("figures")?, "curves")?;
 
     say(&table)?;
     say(&caption)?;

@@ -13,7 +13,8 @@ use crate::{interrupt, say};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to run: a TOML file with a `[sweep]`
-    config: PathBuf,
+    #[arg(required_unless_present = "resume")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     train: TrainArgs,
 }
@@ -22,11 +23,18 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     interrupt::listen()?;
     args.train.backend.hand_over_if_missing()?;
-    let mut experiment = read_experiment(&args.config)?;
+    let (mut experiment, place) = match (&args.config, args.train.recorded()?) {
+        (Some(path), _) => (read_experiment(path)?, path.display().to_string()),
+        (None, Some(recorded)) => recorded,
+        (None, None) => {
+            return Err(Failure::bad_input(
+                "there is nothing to resume yet: name a configuration to begin with",
+            ));
+        }
+    };
     if experiment.sweep.is_none() {
         return Err(Failure::bad_input(format_args!(
-            "{} has no [sweep]; `cargo xtask final` runs a [calibrate]",
-            args.config.display()
+            "{place} has no [sweep]; `cargo xtask final` runs a [calibrate]"
         )));
     }
     let dataset = args.train.data.open(&mut experiment)?;
@@ -40,6 +48,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         session.dataset.train.num_clients(),
         session.learner.describe()
     ))?;
-    session.train(&runs)?;
-    report::write(&session.directory)
+    let failures = session.train(&runs)?;
+    if !session.directory.cells()?.is_empty() {
+        report::write(&session.directory)?;
+    }
+    failures.into_result()
 }

@@ -1,10 +1,12 @@
 //! What `sweep` and `final` share: arguments, data, and the runs themselves.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use dp_accounting::Epsilon;
 use fed_data::{Choice, Dataset, FederatedData, OpenOptions};
 use fed_model::Learner;
-use fed_sim::directory::RunDirectory;
+use fed_sim::directory::{Opened, Resumed, RunDirectory, Schedule, State, cell_name};
 use fed_sim::{Experiment, Observer, PrivacyStatement, RunConfig, SimError, Simulation, plan};
 
 use crate::backend::BackendArgs;
@@ -70,6 +72,40 @@ pub(crate) struct TrainArgs {
     /// Write the records here; must not exist [default: runs/NAME-1, -2, ...]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Go on where the runs in this directory stopped, whatever stopped them; begins them if the
+    /// directory does not exist yet. CONFIG may be left out, but if given must not have changed
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub(crate) resume: Option<PathBuf>,
+    /// Also take up the runs that failed
+    #[arg(long, requires = "resume")]
+    retry_failed: bool,
+    /// Begin no round that would make the ε of its run larger than this; the model so far is kept
+    /// with its guarantee, and the exit code is 4
+    #[arg(long, value_name = "EPSILON", value_parser = epsilon)]
+    max_epsilon: Option<Epsilon>,
+    /// Save a checkpoint every so many rounds [default: simulation noise every ten seconds,
+    /// release noise every round]
+    #[arg(long, value_name = "ROUNDS")]
+    checkpoint_every: Option<NonZeroU32>,
+}
+
+impl TrainArgs {
+    /// The experiment that the directory to resume was begun with, if it was.
+    pub(crate) fn recorded(&self) -> Result<Option<(Experiment, String)>, Failure> {
+        let Some(path) = &self.resume else { return Ok(None) };
+        let file = path.join("config.toml");
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let place = file.display().to_string();
+        Ok(Some((RunDirectory::open(path)?.experiment()?, place)))
+    }
+}
+
+/// A bound on ε from the command line.
+fn epsilon(text: &str) -> Result<Epsilon, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    Epsilon::new(value).map_err(|error| error.to_string())
 }
 
 /// Reads an experiment from a file.
@@ -91,6 +127,9 @@ pub(crate) struct Session {
     pub(crate) dataset: Dataset,
     pub(crate) learner: Box<dyn Learner>,
     pub(crate) directory: RunDirectory,
+    schedule: Schedule,
+    retry_failed: bool,
+    max_epsilon: Option<Epsilon>,
 }
 
 impl Session {
@@ -107,11 +146,25 @@ impl Session {
         }
         let spec = experiment.model.spec(dataset.train.width(), dataset.train.classes());
         let learner = args.backend.open(&spec)?;
-        let directory = create_directory(args.out.as_deref(), &experiment.name)?;
-        directory.write_experiment(&experiment)?;
         let provenance = Provenance::new(learner.describe(), dataset.source.clone());
-        directory.write_json("provenance.json", &provenance)?;
-        Ok(Self { experiment, dataset, learner, directory })
+        let directory = match &args.resume {
+            Some(path) => RunDirectory::resume(path)?,
+            None => create_directory(args.out.as_deref(), &experiment.name)?,
+        };
+        if directory.is_begun() {
+            directory.expect_experiment(&experiment)?;
+            provenance.resume(&directory)?;
+        } else {
+            // The experiment last: with it the directory is complete.
+            directory.write_json(Provenance::FILE, &provenance)?;
+            directory.write_experiment(&experiment)?;
+        }
+        let schedule = match args.checkpoint_every {
+            Some(rounds) => Schedule::Rounds(rounds),
+            None => Schedule::for_noise(experiment.noise),
+        };
+        let (retry_failed, max_epsilon) = (args.retry_failed, args.max_epsilon);
+        Ok(Self { experiment, dataset, learner, directory, schedule, retry_failed, max_epsilon })
     }
 
     /// Says which data are used, and why those.
@@ -120,43 +173,88 @@ impl Session {
         crate::say(format_args!("Data: {source} ({})", source.why))
     }
 
-    /// Trains every run, printing the tutorial's lines.
-    pub(crate) fn train(&self, runs: &[RunConfig]) -> Result<(), Failure> {
+    /// Trains every run that is not finished, printing the tutorial's lines. A run that fails for
+    /// reasons of its own does not keep the others from being trained: what became of each is
+    /// said at the end, by [`Failures::into_result`].
+    pub(crate) fn train(&self, runs: &[RunConfig]) -> Result<Failures, Failure> {
         let total = runs.iter().map(|run| u64::from(run.rounds.get())).sum();
         let progress = Progress::rounds(total);
-        let outcome = runs.iter().try_for_each(|run| self.train_one(run, &progress));
+        let mut failures = Failures { list: Vec::new(), directory: self.directory.path().into() };
+        let outcome = runs.iter().try_for_each(|run| match self.train_one(run, &progress) {
+            Err(failure) if failure.is_of_one_run() => {
+                failures.list.push((cell_name(run), failure));
+                Ok(())
+            }
+            other => other,
+        });
         progress.clear();
-        outcome
+        outcome.map(|()| failures).map_err(|failure| failure.resumable(self.directory.path()))
     }
 
     fn train_one(&self, run: &RunConfig, progress: &Progress) -> Result<(), Failure> {
         if interrupt::asked() {
             return Err(SimError::Interrupted { rounds: 0 }.into());
         }
-        progress.say(format_args!(
-            "Starting training with noise multiplier: {:?}{}",
+        let title = format!(
+            "noise multiplier: {:?}{}",
             run.noise_multiplier.get(),
             if self.experiment.seeds.len() > 1 {
                 format!(" (seed {})", run.seed.0)
             } else {
                 String::new()
             }
-        ))?;
+        );
         let population = &self.dataset.train;
-        let mut simulation = Simulation::new(run.clone(), population, &*self.learner)?;
-        let mut writer = self.directory.start(run)?;
+        let opened = self.directory.open_cell(run, self.schedule, self.retry_failed)?;
+        let (mut writer, simulation) = match opened {
+            Opened::New(writer) => {
+                progress.say(format_args!("Starting training with {title}"))?;
+                (*writer, Simulation::new(run.clone(), population, &*self.learner)?)
+            }
+            Opened::Resumed(resumed) => {
+                let Resumed { writer, saved, ledger, notes } = *resumed;
+                notes.iter().for_each(|note| tracing::warn!("{note}"));
+                let round = saved.round;
+                progress.skip(u64::from(round));
+                progress.say(format_args!("Resuming after round {round} with {title}"))?;
+                let simulation =
+                    Simulation::resume(run.clone(), population, &*self.learner, saved, ledger)?;
+                (writer, simulation)
+            }
+            Opened::Finished => {
+                progress.skip(u64::from(run.rounds.get()));
+                return progress.say(format_args!("Finished already: training with {title}\n"));
+            }
+            Opened::Failed(message) => {
+                progress.skip(u64::from(run.rounds.get()));
+                return Err(Failure::before(message));
+            }
+        };
+        let mut simulation = simulation.with_budget(self.max_epsilon);
         let mut screen = progress.run(run);
         let test = self.dataset.test.all_examples();
         let mut observers: (&mut dyn Observer, &mut dyn Observer) = (&mut writer, &mut screen);
         let trained = simulation.run(&test, &mut observers);
         let printed = screen.output();
-        let spec = self.learner.spec();
-        if let Err(error) = trained {
-            // What was paid for is written down, whatever stopped the run.
-            writer.finish(&simulation, spec, None)?;
-            printed?;
-            return Err(error.into());
-        }
+        let finite = simulation.params().iter().all(|value| value.is_finite());
+        let over = match &trained {
+            Ok(()) if finite => State::Finished,
+            Ok(()) => State::Failed,
+            Err(SimError::Budget { .. }) => State::BudgetSpent,
+            Err(error) => {
+                let state = match error {
+                    SimError::Interrupted { .. } => State::Interrupted,
+                    _ if Failure::is_of_run(error) => State::Failed,
+                    // The run itself is sound: it goes on where it was saved.
+                    _ => State::Running,
+                };
+                let noted = writer.leave(simulation.round(), state, &error.to_string());
+                printed?;
+                // Why the run stopped comes before why that could not be noted.
+                trained?;
+                return Ok(noted?);
+            }
+        };
         let sampler = plan::sampler(run, population.num_clients())?;
         let statement = PrivacyStatement::new(
             run,
@@ -164,19 +262,45 @@ impl Session {
             population.num_clients(),
             simulation.ledger(),
             self.experiment.seeds.len() as u64,
-        )?;
-        writer.finish(&simulation, spec, Some(&statement))?;
-        printed?;
-        progress.say("")?;
-        if simulation.params().iter().any(|value| !value.is_finite()) {
-            return Err(Failure::diverged(format_args!(
+        )?
+        .of_a_model_after(simulation.round());
+        let diverged = (!finite).then(|| {
+            format!(
                 "training with noise multiplier {} ended in a model that is not finite; the \
                  records are in {}",
                 run.noise_multiplier,
                 writer.path().display()
-            )));
+            )
+        });
+        let spec = self.learner.spec();
+        writer.finish(&simulation, spec, &statement, over, diverged.clone())?;
+        printed?;
+        progress.say("")?;
+        match diverged {
+            Some(message) => Err(Failure::diverged(message)),
+            None => Ok(trained?),
         }
-        Ok(())
+    }
+}
+
+/// The runs of a command that did not get to their end, and why.
+pub(crate) struct Failures {
+    list: Vec<(String, Failure)>,
+    directory: PathBuf,
+}
+
+impl Failures {
+    /// Nothing, if every run got to its end; else what became of those that did not.
+    pub(crate) fn into_result(mut self) -> Result<(), Failure> {
+        if self.list.len() == 1 {
+            let (_, only) = self.list.remove(0);
+            return Err(only.retryable(&self.directory));
+        }
+        let Some((_, first)) = self.list.first() else { return Ok(()) };
+        let reasons: Vec<String> =
+            self.list.iter().map(|(name, failure)| format!("{name}: {failure}")).collect();
+        let text = format!("{} runs did not finish\n  {}", reasons.len(), reasons.join("\n  "));
+        Err(first.with_message(text).retryable(&self.directory))
     }
 }
 

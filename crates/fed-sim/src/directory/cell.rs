@@ -1,0 +1,125 @@
+//! One run's folder, as it is read.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CONFIG, EVALUATIONS, PRIVACY, STATUS, read_json, read_text};
+use crate::config::RunConfig;
+use crate::error::SimError;
+use crate::record::EvaluationRecord;
+use crate::statement::PrivacyStatement;
+
+/// A finished run, as read from its folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// Everything that decided its numbers.
+    pub config: RunConfig,
+    /// Its evaluations, in order.
+    pub evaluations: Vec<EvaluationRow>,
+    /// Its guarantee.
+    pub privacy: PrivacyStatement,
+}
+
+impl Cell {
+    pub(super) fn read(path: &Path) -> Result<Self, SimError> {
+        let file = path.join(EVALUATIONS);
+        let evaluations = csv::Reader::from_path(&file)
+            .and_then(|mut reader| reader.deserialize().collect())
+            .map_err(|error| SimError::config(file.display().to_string(), error.to_string()))?;
+        let config = read_config(path)?;
+        Ok(Self { config, evaluations, privacy: read_json(&path.join(PRIVACY))? })
+    }
+}
+
+/// The configuration in a run's folder.
+pub(super) fn read_config(folder: &Path) -> Result<RunConfig, SimError> {
+    let file = folder.join(CONFIG);
+    toml::from_str(&read_text(&file)?)
+        .map_err(|error| SimError::config(file.display().to_string(), error.to_string()))
+}
+
+/// How a run stands: `status.json` in its folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Digest of the run's configuration.
+    pub run: String,
+    /// Whether it is over, and how.
+    pub state: State,
+    /// Rounds finished when this was written.
+    pub rounds: u32,
+    /// Why it is not finished, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Whether a run is over, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is being trained, or the process that trained it came to a sudden end.
+    Running,
+    /// Somebody asked it to stop.
+    Interrupted,
+    /// It cannot go on as it is.
+    Failed,
+    /// The privacy budget has no room for another round: the model so far is kept.
+    BudgetSpent,
+    /// All rounds are done.
+    Finished,
+}
+
+impl State {
+    /// Whether the folder holds a model with its guarantee.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::BudgetSpent | Self::Finished)
+    }
+}
+
+/// The status in a run's folder; `None`: it was not even begun.
+pub(super) fn read_status(folder: &Path) -> Result<Option<Status>, SimError> {
+    let file = folder.join(STATUS);
+    if file.exists() { read_json(&file).map(Some) } else { Ok(None) }
+}
+
+/// A line of `evaluations.csv`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationRow {
+    /// Rounds of training before this evaluation.
+    #[serde(rename = "Round")]
+    pub round: u32,
+    /// The run's noise multiplier.
+    #[serde(rename = "NoiseMultiplier")]
+    pub noise_multiplier: f64,
+    /// Expected clients per round.
+    pub clients_per_round: f64,
+    /// The run's seed.
+    pub seed: u64,
+    /// Share of correct test examples.
+    pub accuracy: f64,
+    /// Mean cross entropy on the test examples, in nats.
+    pub loss: f64,
+    /// Clip norm that the next round will use.
+    pub clip_norm: Option<f64>,
+    /// ε spent so far; infinite without noise.
+    pub epsilon: f64,
+}
+
+impl EvaluationRow {
+    /// The line of one evaluation.
+    #[must_use]
+    pub fn new(config: &RunConfig, record: &EvaluationRecord) -> Self {
+        Self {
+            round: record.round,
+            noise_multiplier: config.noise_multiplier.get(),
+            clients_per_round: config.clients_per_round,
+            seed: config.seed.0,
+            accuracy: record.metrics.accuracy(),
+            loss: record.metrics.loss(),
+            clip_norm: record.clip_norm,
+            epsilon: record.epsilon.get(),
+        }
+    }
+}

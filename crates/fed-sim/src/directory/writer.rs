@@ -1,0 +1,383 @@
+//! One run's folder, as it is written while the run trains, and as it is taken up again.
+
+use std::fs;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use dp_accounting::{DpEvent, Ledger};
+use dp_agg::NoiseMode;
+use fed_model::MlpSpec;
+use serde::Serialize;
+
+use super::cell::{EvaluationRow, State, Status, read_config, read_status};
+use super::{
+    CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, METRICS, MODEL, PRIVACY, STATUS, TIMING, to_json,
+    to_toml,
+};
+use crate::checkpoint::{Checkpoint, Checkpoints, Header, Skipped};
+use crate::config::{RunConfig, differences};
+use crate::durable;
+use crate::error::SimError;
+use crate::journal::Journal;
+use crate::ledger_file::{Beyond, LedgerFile};
+use crate::record::{EvaluationRecord, Observer, PhaseTimes, RoundRecord};
+use crate::simulation::Simulation;
+use crate::state::{Saved, Snapshot};
+use crate::statement::PrivacyStatement;
+use crate::weights;
+
+/// When checkpoints are taken, besides before the first round and whenever a run is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Every so many rounds.
+    Rounds(NonZeroU32),
+    /// After the first round that ends this long after the last checkpoint.
+    Time(Duration),
+}
+
+impl Schedule {
+    /// What suits the noise. A simulation that crashes repeats its rounds bit for bit, so it
+    /// saves every ten seconds. With release noise a lost round is lost privacy, so every round is
+    /// saved.
+    #[must_use]
+    pub fn for_noise(mode: NoiseMode) -> Self {
+        match mode {
+            NoiseMode::Simulation => Self::Time(Duration::from_secs(10)),
+            NoiseMode::Release => Self::Rounds(NonZeroU32::MIN),
+        }
+    }
+}
+
+/// A run's folder, opened to train.
+#[derive(Debug)]
+pub enum Opened {
+    /// Nothing was there: the run starts at round 0.
+    New(Box<CellWriter>),
+    /// The run goes on from a checkpoint.
+    Resumed(Box<Resumed>),
+    /// The run is finished: there is nothing to do.
+    Finished,
+    /// The run failed before, for this reason, and a retry was not asked for.
+    Failed(String),
+}
+
+/// A run that goes on from a checkpoint.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Writes the folder.
+    pub writer: CellWriter,
+    /// The run's state.
+    pub saved: Saved,
+    /// The ledger that the run goes on with.
+    pub ledger: Ledger,
+    /// What a user should be told about how the last attempt ended, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Writes a run's folder while it trains.
+#[derive(Debug)]
+pub struct CellWriter {
+    path: PathBuf,
+    config: RunConfig,
+    id: String,
+    schedule: Schedule,
+    metrics: Journal,
+    timing: Journal,
+    evaluations: Journal,
+    ledger: LedgerFile,
+    checkpoints: Checkpoints,
+    /// Round and time of the last checkpoint.
+    last: Option<(u32, Instant)>,
+}
+
+/// Opens the folder at `path` for a run: new, or where it stopped.
+pub(super) fn open(
+    path: PathBuf,
+    config: &RunConfig,
+    schedule: Schedule,
+    retry_failed: bool,
+) -> Result<Opened, SimError> {
+    let id = config.id()?;
+    let status = read_status(&path)?;
+    if let Some(status) = &status {
+        if status.run != id {
+            let recorded = read_config(&path)?;
+            let place = path.join(CONFIG).display().to_string();
+            let list = differences(&recorded, config)
+                .map_err(|message| SimError::config(place.clone(), message))?;
+            return Err(changed(&place, &list));
+        }
+        match status.state {
+            State::Finished => return Ok(Opened::Finished),
+            State::Failed if !retry_failed => {
+                return Ok(Opened::Failed(status.message.clone().unwrap_or_default()));
+            }
+            State::Failed | State::Running | State::Interrupted | State::BudgetSpent => {}
+        }
+    }
+    let checkpoints = Checkpoints::new(path.join(CHECKPOINTS));
+    if let Some((checkpoint, skipped)) = checkpoints.newest()? {
+        let resumed = resume(path, config, id, schedule, checkpoint, skipped)?;
+        return Ok(Opened::Resumed(Box::new(resumed)));
+    }
+    // The first checkpoint is on the disk before the first round is paid for, so without one
+    // there is nothing to lose.
+    let ledger = path.join(LEDGER);
+    if fs::metadata(&ledger).is_ok_and(|ledger| ledger.len() > 0) {
+        return Err(SimError::NoCheckpoint {
+            path: path.join(CHECKPOINTS),
+            reasons: format!("there is none, but {} has lines", ledger.display()),
+        });
+    }
+    CellWriter::create(path, config, id, schedule).map(Box::new).map(Opened::New)
+}
+
+/// A configuration that is not the one a directory was begun with.
+pub(super) fn changed(place: &str, differences: &[String]) -> SimError {
+    SimError::config(
+        place,
+        format!(
+            "the run was begun with another configuration ({}). Resume it with the configuration \
+             it has, or start another run in another folder",
+            differences.join("; ")
+        ),
+    )
+}
+
+fn resume(
+    path: PathBuf,
+    config: &RunConfig,
+    id: String,
+    schedule: Schedule,
+    checkpoint: Checkpoint,
+    skipped: Vec<Skipped>,
+) -> Result<Resumed, SimError> {
+    let header = checkpoint.header.clone();
+    if header.run != id {
+        return Err(SimError::Altered {
+            path: path.join(CHECKPOINTS),
+            message: "its checkpoints are those of a run with another configuration".to_owned(),
+        });
+    }
+    let ledger_path = path.join(LEDGER);
+    let (ledger_file, ledger, beyond) =
+        LedgerFile::resume(&ledger_path, config.noise, &header.ledger)?;
+    if config.noise == NoiseMode::Release {
+        // Every line was confirmed by the disk before its round was written down.
+        let needed = count_lines(&path.join(METRICS))?;
+        if ledger.len() < needed {
+            let found = ledger.len();
+            return Err(SimError::LedgerShort { path: ledger_path, found, needed });
+        }
+    }
+    let saved = checkpoint
+        .into_saved(config.server)
+        .map_err(|message| SimError::Altered { path: path.join(CHECKPOINTS), message })?;
+    let writer = CellWriter {
+        metrics: Journal::resume(&path.join(METRICS), &header.metrics)?,
+        timing: Journal::resume(&path.join(TIMING), &header.timing)?,
+        evaluations: Journal::resume(&path.join(EVALUATIONS), &header.evaluations)?,
+        ledger: ledger_file,
+        checkpoints: Checkpoints::new(path.join(CHECKPOINTS)),
+        last: Some((header.round, Instant::now())),
+        config: config.clone(),
+        id,
+        schedule,
+        path,
+    };
+    // Only now is it certain that the run goes on: put the damaged files aside.
+    let mut notes = Vec::new();
+    for Skipped { path, damage } in skipped {
+        let aside = path.with_extension("damaged");
+        fs::rename(&path, &aside).map_err(SimError::io(&path))?;
+        notes.push(format!(
+            "{} cannot be used: {damage}; it was put aside as {}, and the run goes back to \
+             round {}",
+            path.display(),
+            aside.file_name().unwrap_or_default().to_string_lossy(),
+            header.round
+        ));
+    }
+    notes.extend(describe(beyond, config.noise, header.round));
+    writer.write_status(State::Running, header.round, None)?;
+    Ok(Resumed { writer, saved, ledger, notes })
+}
+
+/// What lay on the ledger beyond the checkpoint, for the user.
+fn describe(beyond: Beyond, mode: NoiseMode, round: u32) -> Vec<String> {
+    let mut notes = Vec::new();
+    let rounds = beyond.rounds;
+    if rounds > 0 {
+        let s = if rounds == 1 { "" } else { "s" };
+        notes.push(match mode {
+            NoiseMode::Simulation => format!(
+                "the ledger has {rounds} round{s} more than the checkpoint of round {round}: they \
+                 are repeated bit for bit, with the same noise, and are not charged again"
+            ),
+            NoiseMode::Release => format!(
+                "the ledger has {rounds} round{s} more than the checkpoint of round {round}: their \
+                 results are lost, but they may have been seen, so they stay part of ε"
+            ),
+        });
+    }
+    if beyond.torn {
+        notes.push(
+            "the last line of the ledger was half written and has been cut off: its round was \
+             never released"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+fn count_lines(path: &Path) -> Result<u64, SimError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(bytes.iter().filter(|byte| **byte == b'\n').count() as u64),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(SimError::io(path)(error)),
+    }
+}
+
+impl CellWriter {
+    /// A folder for a run that has not begun.
+    fn create(
+        path: PathBuf,
+        config: &RunConfig,
+        id: String,
+        schedule: Schedule,
+    ) -> Result<Self, SimError> {
+        fs::create_dir_all(&path).map_err(SimError::io(&path))?;
+        let file = path.join(CONFIG);
+        durable::replace(&file, to_toml(config, &file)?.as_bytes())?;
+        let writer = Self {
+            metrics: Journal::create(&path.join(METRICS))?,
+            timing: Journal::create(&path.join(TIMING))?,
+            evaluations: Journal::create(&path.join(EVALUATIONS))?,
+            ledger: LedgerFile::create(&path.join(LEDGER), config.noise)?,
+            checkpoints: Checkpoints::new(path.join(CHECKPOINTS)),
+            last: None,
+            config: config.clone(),
+            id,
+            schedule,
+            path,
+        };
+        writer.write_status(State::Running, 0, None)?;
+        durable::sync_folder_of(&writer.path)?;
+        Ok(writer)
+    }
+
+    /// Where the run's folder lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the model and its guarantee, and how the run came to its end.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if a file cannot be written.
+    pub fn finish(
+        &self,
+        simulation: &Simulation<'_>,
+        spec: &MlpSpec,
+        statement: &PrivacyStatement,
+        state: State,
+        message: Option<String>,
+    ) -> Result<(), SimError> {
+        self.sync()?;
+        weights::save(&self.path.join(MODEL), spec, simulation.params())?;
+        let file = self.path.join(PRIVACY);
+        durable::replace(&file, to_json(statement, &file)?.as_bytes())?;
+        self.write_status(state, simulation.round(), message)
+    }
+
+    /// Notes why the run is left before its end. The last checkpoint is where it will go on.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if the note cannot be written.
+    pub fn leave(&self, round: u32, state: State, message: &str) -> Result<(), SimError> {
+        self.write_status(state, round, Some(message.to_owned()))
+    }
+
+    fn write_status(
+        &self,
+        state: State,
+        rounds: u32,
+        message: Option<String>,
+    ) -> Result<(), SimError> {
+        let status = Status { run: self.id.clone(), state, rounds, message };
+        let file = self.path.join(STATUS);
+        durable::replace(&file, to_json(&status, &file)?.as_bytes())
+    }
+
+    /// Has the disk confirm every record, the ledger first.
+    fn sync(&self) -> Result<(), SimError> {
+        self.ledger.sync()?;
+        self.metrics.sync()?;
+        self.timing.sync()?;
+        self.evaluations.sync()
+    }
+
+    fn checkpoint(&mut self, state: &Snapshot<'_>) -> Result<(), SimError> {
+        self.sync()?;
+        let header = Header {
+            run: self.id.clone(),
+            round: state.round,
+            server_steps: state.server.steps(),
+            aggregator: state.aggregator,
+            ledger: self.ledger.mark().clone(),
+            metrics: self.metrics.mark(),
+            timing: self.timing.mark(),
+            evaluations: self.evaluations.mark(),
+        };
+        self.checkpoints.write(&header, state)?;
+        self.last = Some((state.round, Instant::now()));
+        Ok(())
+    }
+}
+
+impl Observer for CellWriter {
+    fn charge(&mut self, _: u32, event: &DpEvent) -> Result<(), SimError> {
+        self.ledger.charge(event)
+    }
+
+    fn between(&mut self, state: &Snapshot<'_>, leaving: bool) -> Result<(), SimError> {
+        let due = match self.last {
+            None => true,
+            // Nothing has happened since.
+            Some((round, _)) if round == state.round => false,
+            Some(_) if leaving => true,
+            Some((round, at)) => match self.schedule {
+                Schedule::Rounds(every) => state.round - round >= every.get(),
+                Schedule::Time(every) => at.elapsed() >= every,
+            },
+        };
+        if due { self.checkpoint(state) } else { Ok(()) }
+    }
+
+    fn round(&mut self, record: &RoundRecord, times: &PhaseTimes) -> Result<(), SimError> {
+        self.metrics.append_json(record)?;
+        self.timing.append_json(&Timing {
+            round: record.round,
+            sample: times.sample.as_secs_f64(),
+            train: times.train.as_secs_f64(),
+            release: times.release.as_secs_f64(),
+            server: times.server.as_secs_f64(),
+        })
+    }
+
+    fn evaluation(&mut self, record: &EvaluationRecord) -> Result<(), SimError> {
+        self.evaluations.append_csv(&EvaluationRow::new(&self.config, record))
+    }
+}
+
+/// A line of `timing.jsonl`: seconds.
+#[derive(Serialize)]
+struct Timing {
+    round: u32,
+    sample: f64,
+    train: f64,
+    release: f64,
+    server: f64,
+}

@@ -1,0 +1,77 @@
+//! Files that are there whole or not at all, whatever stops the program or the machine.
+//!
+//! [`replace`] writes a neighbour of the file, has the disk confirm it, renames it over the old
+//! one and has the disk confirm the folder: a reader, and whoever starts after a crash, sees the
+//! old contents or the new ones, never a mixture.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::SimError;
+
+/// What the name of a half-written neighbour ends in. Left behind by a crash it means nothing,
+/// and the next write of the same file replaces it.
+const PARTIAL: &str = ".partial";
+
+/// Writes `contents` to `path`, whole or not at all, and durably.
+///
+/// # Errors
+/// [`SimError::Io`] if the disk is full, or refuses; the old file is then as it was.
+pub fn replace(path: &Path, contents: &[u8]) -> Result<(), SimError> {
+    let partial = neighbour(path);
+    let written = File::create(&partial)
+        .and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()));
+    if let Err(error) = written {
+        // A full disk is no place for half a file; that it cannot be removed is the lesser news.
+        let _ = fs::remove_file(&partial);
+        return Err(SimError::io(path)(error));
+    }
+    fs::rename(&partial, path).map_err(SimError::io(path))?;
+    sync_folder_of(path)
+}
+
+/// Has the disk confirm the names in the folder that holds `path`.
+///
+/// # Errors
+/// [`SimError::Io`] if the disk refuses.
+pub fn sync_folder_of(path: &Path) -> Result<(), SimError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // Elsewhere a folder cannot be opened as a file, and renames are durable on their own terms.
+    if cfg!(unix) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(SimError::io(folder))?;
+    }
+    Ok(())
+}
+
+fn neighbour(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(PARTIAL);
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("file");
+        replace(&path, b"old").expect("written");
+        // A folder where the neighbour should be: nobody, not even root, writes through it.
+        fs::create_dir(neighbour(&path)).expect("a folder");
+        let error = replace(&path, b"new").expect_err("refused");
+        assert!(error.to_string().contains("file"), "{error}");
+        assert_eq!(fs::read(&path).expect("still there"), b"old");
+        fs::remove_dir(neighbour(&path)).expect("removed");
+        replace(&path, b"new").expect("written");
+        assert_eq!(fs::read(&path).expect("replaced"), b"new");
+        assert!(!neighbour(&path).exists());
+    }
+}

@@ -1,0 +1,356 @@
+//! The ledger on disk: a line a round, written before the round's release exists.
+//!
+//! The order is what counts. A round's line is appended first; only then is its noisy mean
+//! computed, so no model, record or checkpoint ever knows a round that the ledger does not. A
+//! crash in between leaves a round that was paid for and lost, which errs on the safe side.
+//!
+//! # What is synchronised with the disk, and when
+//!
+//! - With *release* noise every line is confirmed by the disk before the round goes on: even a
+//!   power failure cannot separate a release from its price.
+//! - With *simulation* noise a line is handed to the operating system before the round goes on,
+//!   and confirmed by the disk before every checkpoint. The end of the process, however sudden,
+//!   loses nothing that was handed over. A power failure may lose the lines since the last
+//!   checkpoint; but then the rounds since that checkpoint are computed again from it, with the
+//!   same noise, and their lines are written again: what anybody could have seen of them is
+//!   what they will see again.
+//!
+//! # What a crash leaves, and how it is taken up
+//!
+//! Lines beyond the last checkpoint belong to rounds that are lost. With simulation noise those
+//! rounds are repeated bit for bit: the same release, seen again, costs nothing more, so each
+//! repeated round is checked against its line and none is added. With release noise the repeated
+//! rounds draw fresh noise: the old lines stay and are part of ε, and new ones are added.
+//!
+//! A last line that was only half written (the disk was full, say) is cut off: its round never
+//! got any further. Anything else that is wrong with the chain is an error.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+
+use dp_accounting::ledger::{Chain, Entry, LineError};
+use dp_accounting::{DpEvent, Ledger};
+use dp_agg::NoiseMode;
+use serde::{Deserialize, Serialize};
+
+use crate::error::SimError;
+
+/// How much of a ledger a checkpoint has seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerMark {
+    /// Number of lines.
+    pub lines: u64,
+    /// Hash of the last of them, which binds all before it.
+    pub head: String,
+}
+
+/// What was found in a ledger beyond what the checkpoint had seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beyond {
+    /// Rounds that were paid for and lost.
+    pub rounds: u64,
+    /// Whether the last line was half written and has been cut off.
+    pub torn: bool,
+}
+
+/// The ledger file of a run.
+#[derive(Debug)]
+pub struct LedgerFile {
+    path: PathBuf,
+    file: File,
+    mode: NoiseMode,
+    chain: Chain,
+    bytes: u64,
+    /// Rounds that will be repeated bit for bit and have their lines already.
+    repeated: VecDeque<Line>,
+    /// Where the chain stands without the lines of the rounds that are still to be repeated.
+    mark: LedgerMark,
+}
+
+/// The part of a line that says what was released, and its place in the chain.
+#[derive(Debug, Deserialize)]
+struct Line {
+    event: DpEvent,
+    hash: String,
+}
+
+impl LedgerFile {
+    /// An empty ledger, in place of whatever lay there.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if the file cannot be made.
+    pub fn create(path: &Path, mode: NoiseMode) -> Result<Self, SimError> {
+        let file = File::create(path).map_err(SimError::io(path))?;
+        let chain = Chain::new();
+        let mark = LedgerMark { lines: 0, head: chain.head().to_owned() };
+        let repeated = VecDeque::new();
+        Ok(Self { path: path.to_owned(), file, mode, chain, bytes: 0, repeated, mark })
+    }
+
+    /// Takes up a ledger after a checkpoint that had seen `mark`: the file, the ledger that the
+    /// run goes on with, and what lies beyond the mark.
+    ///
+    /// # Errors
+    /// [`SimError::Ledger`] if the chain is broken or does not reach the mark, [`SimError::Io`]
+    /// if the file cannot be read.
+    pub fn resume(
+        path: &Path,
+        mode: NoiseMode,
+        mark: &LedgerMark,
+    ) -> Result<(Self, Ledger, Beyond), SimError> {
+        let damaged = |source| SimError::Ledger { path: path.to_owned(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(SimError::io(path))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(SimError::io(path))?;
+        let torn = cut_torn_line(&mut bytes);
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            damaged(LineError::Unreadable { line, reason: "it is not text".to_owned() })
+        })?;
+        let (all, chain) = Ledger::from_json_lines(&text).map_err(damaged)?;
+
+        let missing =
+            |found: u64| SimError::LedgerShort { path: path.to_owned(), found, needed: mark.lines };
+        if chain.len() < mark.lines {
+            return Err(missing(chain.len()));
+        }
+        // Where the first `mark.lines` lines end.
+        let lines = usize::try_from(mark.lines).map_err(|_| missing(chain.len()))?;
+        let seen: usize = text.split_inclusive('\n').take(lines).map(str::len).sum();
+        let (ledger, seen_chain) = Ledger::from_json_lines(&text[..seen]).map_err(damaged)?;
+        if seen_chain.head() != mark.head {
+            return Err(SimError::Altered {
+                path: path.to_owned(),
+                message: format!(
+                    "its first {} lines are not those that the checkpoint was paid with",
+                    mark.lines
+                ),
+            });
+        }
+
+        let beyond = Beyond { rounds: chain.len() - mark.lines, torn };
+        let mut repeated = VecDeque::new();
+        if mode == NoiseMode::Simulation {
+            for line in text[seen..].lines() {
+                let line: Line = serde_json::from_str(line)
+                    .map_err(|error| SimError::io(path)(std::io::Error::other(error)))?;
+                repeated.push_back(line);
+            }
+        }
+        let ledger = if mode == NoiseMode::Simulation { ledger } else { all };
+        let mark = match mode {
+            NoiseMode::Simulation => mark.clone(),
+            NoiseMode::Release => LedgerMark { lines: chain.len(), head: chain.head().to_owned() },
+        };
+        let bytes = text.len() as u64;
+        file.set_len(bytes).map_err(SimError::io(path))?;
+        file.seek(SeekFrom::Start(bytes)).map_err(SimError::io(path))?;
+        // A last line that was whole but for its line break got it back.
+        let mut resumed = Self { path: path.to_owned(), file, mode, chain, bytes, repeated, mark };
+        if !text.is_empty() && !text.ends_with('\n') {
+            resumed.write(b"\n")?;
+        }
+        resumed.sync()?;
+        Ok((resumed, ledger, beyond))
+    }
+
+    /// Where the ledger stands, for a checkpoint.
+    #[must_use]
+    pub fn mark(&self) -> &LedgerMark {
+        &self.mark
+    }
+
+    /// Writes down one round's release, before it is made.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if the line cannot be made durable: the round must not go on.
+    /// [`SimError::Altered`] if a repeated round does not cost what it cost the first time.
+    pub fn charge(&mut self, event: &DpEvent) -> Result<(), SimError> {
+        if let Some(Line { event: paid, hash }) = self.repeated.front() {
+            if paid != event {
+                return Err(SimError::Altered {
+                    path: self.path.clone(),
+                    message: format!(
+                        "line {} was written for another release than the one that its round \
+                         makes when it is repeated",
+                        self.mark.lines + 1
+                    ),
+                });
+            }
+            self.mark = LedgerMark { lines: self.mark.lines + 1, head: hash.clone() };
+            self.repeated.pop_front();
+            return Ok(());
+        }
+        let mut chain = self.chain.clone();
+        let line = chain.line(&Entry { event: event.clone(), count: NonZeroU64::MIN }) + "\n";
+        self.write(line.as_bytes())?;
+        if self.mode == NoiseMode::Release {
+            self.sync()?;
+        }
+        self.mark = LedgerMark { lines: chain.len(), head: chain.head().to_owned() };
+        self.chain = chain;
+        Ok(())
+    }
+
+    /// Has the disk confirm every line.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if the disk refuses.
+    pub fn sync(&self) -> Result<(), SimError> {
+        self.file.sync_data().map_err(SimError::io(&self.path))
+    }
+
+    /// Appends bytes, all or none as far as the disk lets us.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), SimError> {
+        if let Err(error) = self.file.write_all(bytes) {
+            // Whatever part of the line is there is cut off now or, failing that, on resuming.
+            let _ = self.file.set_len(self.bytes);
+            let _ = self.file.seek(SeekFrom::Start(self.bytes));
+            return Err(SimError::io(&self.path)(error));
+        }
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// Cuts off a last line that was only half written; whether there was one.
+///
+/// A last line that lacks nothing but its line break is kept: its round may have gone on.
+fn cut_torn_line(bytes: &mut Vec<u8>) -> bool {
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let torn = whole < bytes.len() && serde_json::from_slice::<Line>(&bytes[whole..]).is_err();
+    if torn {
+        bytes.truncate(whole);
+    }
+    torn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dp_accounting::NoiseMultiplier;
+
+    fn event(noise: f64) -> DpEvent {
+        DpEvent::gaussian(NoiseMultiplier::new(noise).expect("in range"))
+    }
+
+    /// A ledger of five rounds and the mark after three.
+    fn five(path: &Path, mode: NoiseMode) -> LedgerMark {
+        let mut ledger = LedgerFile::create(path, mode).expect("made");
+        let mut mark = ledger.mark().clone();
+        for round in 0..5 {
+            if round == 3 {
+                mark = ledger.mark().clone();
+            }
+            ledger.charge(&event(1.0)).expect("charged");
+        }
+        mark
+    }
+
+    fn lines(path: &Path) -> usize {
+        std::fs::read_to_string(path).expect("read").lines().count()
+    }
+
+    #[test]
+    fn repeated_rounds_cost_nothing_in_a_simulation_and_everything_in_a_release() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (mode, known, at_the_end) in [(NoiseMode::Simulation, 3, 6), (NoiseMode::Release, 5, 8)]
+        {
+            let path = folder.path().join(format!("{mode:?}"));
+            let mark = five(&path, mode);
+            let (mut file, ledger, beyond) = LedgerFile::resume(&path, mode, &mark).expect("sound");
+            assert_eq!(ledger.len(), known);
+            assert_eq!(beyond, Beyond { rounds: 2, torn: false });
+            for _ in 3..6 {
+                file.charge(&event(1.0)).expect("charged");
+            }
+            assert_eq!(lines(&path), at_the_end);
+            let text = std::fs::read_to_string(&path).expect("read");
+            let (_, chain) = Ledger::from_json_lines(&text).expect("a sound chain");
+            assert_eq!((chain.len(), chain.head()), (file.mark().lines, &*file.mark().head));
+        }
+    }
+
+    #[test]
+    fn a_repeated_round_must_cost_what_it_cost() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ledger");
+        let mark = five(&path, NoiseMode::Simulation);
+        let (mut file, ..) =
+            LedgerFile::resume(&path, NoiseMode::Simulation, &mark).expect("sound");
+        let error = file.charge(&event(2.0)).expect_err("another price");
+        assert!(error.to_string().contains("line 4"), "{error}");
+    }
+
+    /// Cut anywhere, the ledger keeps its whole lines; with fewer than the checkpoint has seen it
+    /// is refused.
+    #[test]
+    fn a_ledger_cut_anywhere_is_taken_up_or_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ledger");
+        let mark = five(&path, NoiseMode::Release);
+        let whole = std::fs::read(&path).expect("read");
+        let ends: Vec<usize> =
+            (0..whole.len()).filter(|&at| whole[at] == b'\n').map(|at| at + 1).collect();
+        for length in 0..=whole.len() {
+            std::fs::write(&path, &whole[..length]).expect("written");
+            // A line without its line break is a line.
+            let complete = ends.iter().filter(|&&end| end <= length + 1).count();
+            match LedgerFile::resume(&path, NoiseMode::Release, &mark) {
+                Ok((_, ledger, beyond)) => {
+                    assert!(complete >= 3);
+                    assert_eq!(ledger.len(), complete as u64);
+                    assert_eq!(beyond.rounds, complete as u64 - 3);
+                    assert_eq!(lines(&path), complete);
+                    assert_eq!(
+                        beyond.torn,
+                        !ends.contains(&length) && !ends.contains(&(length + 1))
+                    );
+                }
+                Err(error) => {
+                    assert!(complete < 3, "{error}");
+                    assert!(error.to_string().contains("lines are missing"), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_altered_line_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ledger");
+        let mark = five(&path, NoiseMode::Release);
+        let text = std::fs::read_to_string(&path).expect("read");
+        let second = text.lines().nth(1).expect("five lines");
+        let altered = text.replacen(second, &second.replace("1.0", "9.0"), 1);
+        assert_ne!(altered, text);
+        std::fs::write(&path, altered).expect("written");
+        let error = LedgerFile::resume(&path, NoiseMode::Release, &mark).expect_err("altered");
+        assert!(error.to_string().contains("line 2"), "{error}");
+        let missing: String = text
+            .lines()
+            .enumerate()
+            .filter(|(n, _)| *n != 1)
+            .map(|(_, l)| format!("{l}\n"))
+            .collect();
+        std::fs::write(&path, missing).expect("written");
+        let error = LedgerFile::resume(&path, NoiseMode::Release, &mark).expect_err("missing");
+        assert!(error.to_string().contains("line 2"), "{error}");
+        std::fs::write(&path, [text.as_bytes(), &[0xff, b'\n']].concat()).expect("written");
+        let error = LedgerFile::resume(&path, NoiseMode::Release, &mark).expect_err("not text");
+        assert!(error.to_string().contains("line 6"), "{error}");
+    }
+}

@@ -1,0 +1,36 @@
+//! What a run carries from round to round: what a checkpoint must keep, and nothing else.
+//!
+//! The positions of the random streams are in it as the number of the round: every purpose has a
+//! stream of its own for every round (see [`crate::seed`]), so a generator never has to be saved,
+//! and a run that is taken up cannot use a stream twice for two different rounds. With release
+//! noise there is nothing to save: the entropy of a round is used once and forgotten.
+
+use dp_agg::AggregatorState;
+
+use crate::server::Server;
+
+/// A run between two rounds, seen from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'a> {
+    /// Rounds finished.
+    pub round: u32,
+    /// Parameters and optimiser.
+    pub server: &'a Server,
+    /// Velocity that Mime Lite's clients use; empty for the other algorithms.
+    pub mime_velocity: &'a [f32],
+    /// Clip norm and zeroing estimate, where they move.
+    pub aggregator: AggregatorState,
+}
+
+/// A run between two rounds, as it was saved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    /// Rounds finished.
+    pub round: u32,
+    /// Parameters and optimiser.
+    pub server: Server,
+    /// Velocity that Mime Lite's clients use; empty for the other algorithms.
+    pub mime_velocity: Vec<f32>,
+    /// Clip norm and zeroing estimate, where they move.
+    pub aggregator: AggregatorState,
+}

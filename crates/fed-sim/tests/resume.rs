@@ -1,0 +1,410 @@
+//! Runs that are stopped, damaged and taken up again.
+
+mod toy;
+
+use std::fs;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use dp_accounting::{DpEvent, Epsilon, Ledger};
+use dp_agg::NoiseMode;
+use fed_sim::config::Algorithm;
+use fed_sim::directory::{Resumed, State};
+use fed_sim::record::Silent;
+use fed_sim::{
+    CellWriter, EvaluationRecord, Observer, Opened, PhaseTimes, PrivacyStatement, RoundRecord,
+    RunConfig, RunDirectory, Schedule, ServerOptimizer, SimError, Simulation, Snapshot, plan,
+};
+use tempfile::TempDir;
+use toy::{learner, population};
+
+const ROUNDS: u32 = 8;
+
+fn config(noise: NoiseMode) -> RunConfig {
+    let mut config = toy::config(0.3, 6.0);
+    config.rounds = NonZeroU32::new(ROUNDS).expect("not zero");
+    config.noise = noise;
+    config
+}
+
+fn every(rounds: u32) -> Schedule {
+    Schedule::Rounds(NonZeroU32::new(rounds).expect("not zero"))
+}
+
+/// What makes a run stop.
+#[derive(Clone, Copy, PartialEq)]
+enum Stop {
+    Never,
+    /// The button, before this round.
+    Asked(u32),
+    /// As if the process died: after this round was paid for, before it was released.
+    AfterCharge(u32),
+    /// As if the process died: after this round was written down.
+    AfterRound(u32),
+    /// As if the process died: after the evaluation before this round.
+    AfterEvaluation(u32),
+}
+
+/// A writer that dies on cue.
+struct Mortal {
+    writer: CellWriter,
+    stop: Stop,
+    round: u32,
+}
+
+fn dead() -> SimError {
+    SimError::config("test", "dead")
+}
+
+impl Observer for Mortal {
+    fn charge(&mut self, round: u32, event: &DpEvent) -> Result<(), SimError> {
+        self.writer.charge(round, event)?;
+        if self.stop == Stop::AfterCharge(round) { Err(dead()) } else { Ok(()) }
+    }
+
+    fn round(&mut self, record: &RoundRecord, times: &PhaseTimes) -> Result<(), SimError> {
+        self.writer.round(record, times)?;
+        if self.stop == Stop::AfterRound(record.round) { Err(dead()) } else { Ok(()) }
+    }
+
+    fn evaluation(&mut self, record: &EvaluationRecord) -> Result<(), SimError> {
+        self.writer.evaluation(record)?;
+        if self.stop == Stop::AfterEvaluation(record.round) { Err(dead()) } else { Ok(()) }
+    }
+
+    fn between(&mut self, state: &Snapshot<'_>, leaving: bool) -> Result<(), SimError> {
+        self.round = state.round;
+        self.writer.between(state, leaving)
+    }
+
+    fn stop(&self) -> bool {
+        self.stop == Stop::Asked(self.round)
+    }
+}
+
+/// One process: opens the run, trains until it stops, finishes it if it came to its end. The
+/// notes of the resumption.
+fn process(
+    directory: &Path,
+    config: &RunConfig,
+    schedule: Schedule,
+    stop: Stop,
+    budget: Option<Epsilon>,
+) -> Result<Vec<String>, SimError> {
+    let directory = RunDirectory::resume(directory)?;
+    let (population, learner) = (population(), learner(1));
+    let (writer, run, notes) = match directory.open_cell(config, schedule, false)? {
+        Opened::New(writer) => {
+            (*writer, Simulation::new(config.clone(), &population, &*learner)?, Vec::new())
+        }
+        Opened::Resumed(resumed) => {
+            let Resumed { writer, saved, ledger, notes } = *resumed;
+            let run = Simulation::resume(config.clone(), &population, &*learner, saved, ledger)?;
+            (writer, run, notes)
+        }
+        Opened::Finished => return Ok(vec!["finished".to_owned()]),
+        Opened::Failed(message) => panic!("{message}"),
+    };
+    let mut run = run.with_budget(budget);
+    let mut observer = Mortal { writer, stop, round: run.round() };
+    let trained = run.run(&population.all_examples(), &mut observer);
+    let state = match &trained {
+        Ok(()) => State::Finished,
+        Err(SimError::Budget { .. }) => State::BudgetSpent,
+        Err(_) => {
+            trained?;
+            return Ok(notes);
+        }
+    };
+    let sampler = plan::sampler(config, 30)?;
+    let statement =
+        PrivacyStatement::new(config, &sampler, 30, run.ledger(), 1)?.of_a_model_after(run.round());
+    observer.writer.finish(&run, learner.spec(), &statement, state, None)?;
+    trained.map(|()| notes)
+}
+
+/// A run's folder.
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    fn cell(&self, config: &RunConfig) -> PathBuf {
+        self.directory().join("cells").join(fed_sim::directory::cell_name(config))
+    }
+
+    fn go(&self, config: &RunConfig, stop: Stop) -> Result<Vec<String>, SimError> {
+        process(&self.directory(), config, every(3), stop, None)
+    }
+
+    fn checkpoint(&self, config: &RunConfig, round: u32) -> PathBuf {
+        self.cell(config).join("checkpoints").join(format!("round-{round:07}.checkpoint"))
+    }
+}
+
+/// The files of a run that two equal runs have in common, byte for byte.
+fn records(cell: &Path) -> Vec<(&'static str, Vec<u8>)> {
+    let names = [
+        "config.toml",
+        "metrics.jsonl",
+        "evaluations.csv",
+        "ledger.jsonl",
+        "privacy.json",
+        "model.safetensors",
+    ];
+    names.map(|name| (name, fs::read(cell.join(name)).expect(name))).into()
+}
+
+#[track_caller]
+fn assert_equal_runs(one: &Path, other: &Path) {
+    for ((name, one), (_, other)) in records(one).into_iter().zip(records(other)) {
+        assert!(one == other, "{name} differs");
+    }
+}
+
+/// However a run with simulation noise is stopped, and however often, it ends in the same bytes
+/// as one that never stopped.
+#[test]
+fn a_stopped_run_ends_like_one_that_never_stopped() {
+    let mut adam = config(NoiseMode::Simulation);
+    adam.server =
+        ServerOptimizer::Adam { learning_rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-7 };
+    let mut mime = config(NoiseMode::Simulation);
+    mime.client.algorithm = Algorithm::MimeLite;
+    mime.client.momentum = 0.9;
+    mime.noise_multiplier = dp_accounting::NoiseMultiplier::new(0.0).expect("in range");
+    mime.aggregation =
+        fed_sim::config::AggregationConfig::Mean { weighting: dp_agg::Weighting::Uniform };
+    for config in [config(NoiseMode::Simulation), adam, mime] {
+        let whole = Bench::new();
+        whole.go(&config, Stop::Never).expect("finished");
+        let mut stops: Vec<Vec<Stop>> = Vec::new();
+        // Every kind of stop before, at and after a checkpoint; each costs the disk its flushes.
+        let usual = config.aggregation.is_private() && config.server == ServerOptimizer::default();
+        for round in if usual { 2..5 } else { 0..0 } {
+            stops.push(vec![Stop::Asked(round)]);
+            stops.push(vec![Stop::AfterCharge(round)]);
+            stops.push(vec![Stop::AfterRound(round), Stop::AfterRound(round)]);
+            stops.push(vec![Stop::AfterEvaluation(round), Stop::AfterCharge(round)]);
+        }
+        stops.push((0..ROUNDS).map(Stop::AfterCharge).collect());
+        stops.push(vec![Stop::AfterEvaluation(ROUNDS)]);
+        for plan in stops {
+            let bench = Bench::new();
+            for stop in plan {
+                // An evaluation that does not stand at this round stops nothing.
+                let _ = bench.go(&config, stop);
+            }
+            bench.go(&config, Stop::Never).expect("finished");
+            assert_equal_runs(&whole.cell(&config), &bench.cell(&config));
+            let again = bench.go(&config, Stop::Never).expect("nothing to do");
+            assert_eq!(again, ["finished"]);
+        }
+    }
+}
+
+/// With release noise a lost round stays on the ledger: it may have been seen.
+#[test]
+fn a_lost_round_of_a_release_stays_charged() {
+    let config = config(NoiseMode::Release);
+    let bench = Bench::new();
+    bench.go(&config, Stop::AfterCharge(4)).expect_err("dead");
+    let notes = bench.go(&config, Stop::AfterRound(5)).expect_err("dead");
+    assert_eq!(notes.to_string(), "test: dead");
+    let notes = bench.go(&config, Stop::Never).expect("finished");
+    assert!(notes.iter().any(|note| note.contains("stay part of ε")), "{notes:?}");
+    let text = fs::read_to_string(bench.cell(&config).join("ledger.jsonl")).expect("a ledger");
+    let (ledger, chain) = Ledger::from_json_lines(&text).expect("a sound chain");
+    // Checkpoints after rounds 3 and 6: rounds 3 and 4 were lost, then 3, 4 and 5.
+    assert_eq!(ledger.len(), u64::from(ROUNDS) + 2 + 3);
+    let statement = fs::read_to_string(bench.cell(&config).join("privacy.json")).expect("said");
+    let statement: PrivacyStatement = serde_json::from_str(&statement).expect("JSON");
+    assert_eq!((statement.rounds, statement.lost_rounds), (13, 5));
+    assert_eq!(statement.ledger_head, chain.head());
+    let planned = plan::planned_ledger(&config, 30).expect("a plan");
+    let relation = plan::sampler(&config, 30).expect("sound").relation();
+    assert!(statement.epsilon > plan::epsilon(&config, relation, &planned).expect("a price"));
+    let metrics = fs::read_to_string(bench.cell(&config).join("metrics.jsonl")).expect("records");
+    assert_eq!(metrics.lines().count(), ROUNDS as usize);
+}
+
+/// The price is durable before the release exists: a ledger that cannot be written leaves the
+/// model as it was.
+#[test]
+fn a_round_that_cannot_be_charged_is_not_released() {
+    struct Refuses;
+    impl Observer for Refuses {
+        fn charge(&mut self, _: u32, _: &DpEvent) -> Result<(), SimError> {
+            Err(dead())
+        }
+    }
+    let (population, learner) = (population(), learner(1));
+    let config = config(NoiseMode::Simulation);
+    let mut run = Simulation::new(config, &population, &*learner).expect("sound");
+    let before = run.params().to_vec();
+    run.run(&population.all_examples(), &mut Refuses).expect_err("refused");
+    assert_eq!((run.params(), run.round()), (&*before, 0));
+}
+
+#[test]
+fn a_damaged_checkpoint_costs_rounds_but_no_run() {
+    let config = config(NoiseMode::Simulation);
+    let whole = Bench::new();
+    whole.go(&config, Stop::Never).expect("finished");
+    let truncate: fn(&mut Vec<u8>) = |bytes| bytes.truncate(bytes.len() / 2);
+    let flip_a_bit: fn(&mut Vec<u8>) = |bytes| *bytes.last_mut().expect("not empty") ^= 4;
+    for harm in [truncate, flip_a_bit, Vec::clear] {
+        let bench = Bench::new();
+        bench.go(&config, Stop::AfterCharge(7)).expect_err("dead");
+        let newest = bench.checkpoint(&config, 6);
+        let mut bytes = fs::read(&newest).expect("a checkpoint");
+        harm(&mut bytes);
+        fs::write(&newest, bytes).expect("damaged");
+        let notes = bench.go(&config, Stop::Never).expect("finished");
+        assert!(notes[0].contains("round-0000006") && notes[0].contains("round 3"), "{notes:?}");
+        assert!(newest.with_extension("damaged").exists());
+        assert_equal_runs(&whole.cell(&config), &bench.cell(&config));
+    }
+}
+
+/// Everything that cannot be repaired is refused with the file, the fault and the way out; and
+/// nothing is written.
+#[test]
+fn what_cannot_be_repaired_is_refused() {
+    let config = config(NoiseMode::Release);
+    let bench = Bench::new();
+    bench.go(&config, Stop::AfterCharge(7)).expect_err("dead");
+    let cell = bench.cell(&config);
+    let refused = |file: &Path, contents: Option<&[u8]>, parts: &[&str]| {
+        let sound = fs::read(file).expect("there");
+        match contents {
+            Some(bytes) => fs::write(file, bytes).expect("damaged"),
+            None => fs::remove_file(file).expect("removed"),
+        }
+        let error = bench.go(&config, Stop::Never).expect_err("refused").to_string();
+        for part in parts {
+            assert!(error.contains(part), "no {part:?} in {error}");
+        }
+        fs::write(file, sound).expect("put back");
+    };
+    let ledger = cell.join("ledger.jsonl");
+    let text = fs::read_to_string(&ledger).expect("a ledger");
+    let line = |n: usize| text.lines().nth(n).expect("a line").to_owned() + "\n";
+    let without_third = text.replacen(&line(2), "", 1);
+    refused(&ledger, Some(without_third.as_bytes()), &["ledger.jsonl", "line 3", "missing"]);
+    let edited = text.replacen("\"count\":1", "\"count\":2", 1);
+    refused(&ledger, Some(edited.as_bytes()), &["ledger.jsonl", "line 1", "altered"]);
+    let short = line(0) + &line(1);
+    refused(&ledger, Some(short.as_bytes()), &["ledger.jsonl", "it has 2", "with 6"]);
+    refused(&ledger, None, &["ledger.jsonl", "it has 0"]);
+    // Seven rounds were written down, so seven lines must be there, checkpoint or not.
+    let six: String = (0..6).map(line).collect();
+    refused(&ledger, Some(six.as_bytes()), &["ledger.jsonl", "it has 6", "with 7"]);
+
+    let metrics = cell.join("metrics.jsonl");
+    refused(&metrics, Some(b"{}\n"), &["metrics.jsonl", "ends after 3 bytes"]);
+    refused(&cell.join("evaluations.csv"), None, &["evaluations.csv", "Put the file back"]);
+
+    bench.go(&config, Stop::Never).expect("finished after all");
+}
+
+#[test]
+fn no_checkpoint_at_all_is_an_error_once_something_was_paid_for() {
+    let config = config(NoiseMode::Simulation);
+    let bench = Bench::new();
+    bench.go(&config, Stop::AfterCharge(1)).expect_err("dead");
+    let checkpoints = bench.cell(&config).join("checkpoints");
+    let first = bench.checkpoint(&config, 0);
+    let sound = fs::read(&first).expect("the first checkpoint");
+    fs::write(&first, b"junk").expect("damaged");
+    let error = bench.go(&config, Stop::Never).expect_err("no checkpoint").to_string();
+    assert!(error.contains("round-0000000") && error.contains("copy one back"), "{error}");
+    fs::remove_file(&first).expect("removed");
+    let error = bench.go(&config, Stop::Never).expect_err("no checkpoint").to_string();
+    assert!(error.contains("there is none"), "{error}");
+    fs::write(checkpoints.join("round-0000000.checkpoint"), sound).expect("put back");
+    bench.go(&config, Stop::Never).expect("finished");
+}
+
+/// A process that died before the first round left nothing to lose.
+#[test]
+fn a_run_that_hardly_began_begins_again() {
+    let config = config(NoiseMode::Release);
+    let whole = Bench::new();
+    whole.go(&config, Stop::Never).expect("finished");
+    let bench = Bench::new();
+    bench.go(&config, Stop::AfterEvaluation(0)).expect_err("dead");
+    fs::remove_dir_all(bench.cell(&config).join("checkpoints")).expect("removed");
+    bench.go(&config, Stop::Never).expect("finished");
+    let lines = fs::read_to_string(bench.cell(&config).join("ledger.jsonl")).expect("a ledger");
+    assert_eq!(lines.lines().count(), ROUNDS as usize);
+}
+
+#[test]
+fn a_changed_configuration_is_refused_and_the_key_is_named() {
+    let config = config(NoiseMode::Simulation);
+    let bench = Bench::new();
+    bench.go(&config, Stop::Asked(4)).expect_err("interrupted");
+    let mut other = config.clone();
+    other.client.learning_rate = 0.2;
+    let error = bench.go(&other, Stop::Never).expect_err("changed").to_string();
+    assert!(error.contains("client.learning_rate = 0.1, not 0.2"), "{error}");
+    bench.go(&config, Stop::Never).expect("finished");
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let bench = Bench::new();
+    let _first = RunDirectory::resume(bench.directory()).expect("free");
+    let error = bench.go(&config(NoiseMode::Simulation), Stop::Never).expect_err("taken");
+    assert!(matches!(error, SimError::Locked { .. }), "{error}");
+    assert!(error.to_string().contains("another process"), "{error}");
+}
+
+/// A round that would pass the budget is not begun; the model so far has its guarantee, and with
+/// a larger budget the run goes on as if there had been none.
+#[test]
+fn a_budget_stops_a_run_before_the_round_that_would_pass_it() {
+    let config = config(NoiseMode::Simulation);
+    let whole = Bench::new();
+    whole.go(&config, Stop::Never).expect("finished");
+    let relation = plan::sampler(&config, 30).expect("sound").relation();
+    let planned = plan::planned_ledger(&config, 30).expect("a plan");
+    let price = |rounds: u64| {
+        let mut ledger = Ledger::new();
+        let count = std::num::NonZeroU64::new(rounds).expect("not zero");
+        ledger.record_many(planned.entries()[0].event.clone(), count);
+        plan::epsilon(&config, relation, &ledger).expect("a price")
+    };
+    let bench = Bench::new();
+    // Exactly enough for five rounds.
+    let budget = Some(price(5));
+    for _ in 0..2 {
+        let error = process(&bench.directory(), &config, every(3), Stop::Never, budget);
+        let error = error.expect_err("spent");
+        assert!(matches!(error, SimError::Budget { rounds: 5, .. }), "{error}");
+        let text = fs::read_to_string(bench.cell(&config).join("privacy.json")).expect("said");
+        let statement: PrivacyStatement = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((statement.rounds, statement.epsilon), (5, price(5)));
+        let rows = fs::read_to_string(bench.cell(&config).join("evaluations.csv")).expect("rows");
+        assert!(rows.lines().last().expect("a row").starts_with("5,"), "{rows}");
+    }
+    bench.go(&config, Stop::Never).expect("finished");
+    assert_equal_runs(&whole.cell(&config), &bench.cell(&config));
+
+    let (population, learner) = (population(), learner(1));
+    let mut run = Simulation::new(config, &population, &*learner)
+        .expect("sound")
+        .with_budget(Some(Epsilon::ZERO));
+    run.step().expect_err("nothing is free");
+    run.run(&population.all_examples(), &mut Silent).expect_err("nothing is free");
+    assert!(run.ledger().is_empty());
+}
