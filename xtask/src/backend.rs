@@ -11,6 +11,7 @@ use std::process::Command;
 use fed_model::{Backend, Learner, MlpSpec};
 
 use crate::failure::Failure;
+use crate::jobs::Jobs;
 
 /// Where and how a command trains.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -26,10 +27,22 @@ pub(crate) struct BackendArgs {
 impl BackendArgs {
     /// The learner that these arguments ask for.
     pub(crate) fn open(&self, spec: &MlpSpec) -> Result<Box<dyn Learner>, Failure> {
-        let threads = self
-            .threads
-            .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-        Ok(fed_model::open(self.backend, spec, threads)?)
+        Ok(fed_model::open(self.backend, spec, self.threads())?)
+    }
+
+    /// How many of `runs` runs to train at once: `wanted`, or what suits the back end.
+    pub(crate) fn jobs(&self, runs: usize, wanted: Option<NonZeroUsize>) -> Jobs {
+        let wanted = match self.backend {
+            // A graphics card takes its parallelism from the cohort.
+            Backend::Wgpu => wanted.or(Some(NonZeroUsize::MIN)),
+            _ => wanted,
+        };
+        Jobs::new(runs, self.threads(), wanted)
+    }
+
+    fn threads(&self) -> NonZeroUsize {
+        self.threads
+            .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
     /// Runs this very command in a build that has the back end, if this one does not.

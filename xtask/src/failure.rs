@@ -56,6 +56,11 @@ impl Failure {
         self.one_run
     }
 
+    /// Whether somebody asked to stop.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.code == 130
+    }
+
     /// The same with another text.
     pub(crate) fn with_message(&self, message: String) -> Self {
         Self { code: self.code, message, one_run: self.one_run }

@@ -8,6 +8,7 @@ mod backend;
 mod commands;
 mod failure;
 mod interrupt;
+mod jobs;
 mod plot;
 mod progress;
 mod provenance;

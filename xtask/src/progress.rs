@@ -1,6 +1,7 @@
 //! What a person sees of a run: the tutorial's lines on standard output, a bar on standard error.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fed_sim::{EvaluationRecord, Observer, PhaseTimes, RoundRecord, RunConfig, SimError};
@@ -8,26 +9,33 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::jobs::Turns;
 
 /// The bar over all rounds of all runs of a command. Hidden where standard error is no terminal.
 pub(crate) struct Progress {
     bar: ProgressBar,
+    turns: Turns,
+    /// Set when no run may go on.
+    stopped: AtomicBool,
 }
 
 impl Progress {
-    /// A bar over `rounds` rounds in all.
-    pub(crate) fn rounds(rounds: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(rounds), target());
-        bar.set_style(style("{msg} {wide_bar} round {pos}/{len}, {eta} left"));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar }
+    /// A bar over `rounds` rounds of `runs` runs in all.
+    pub(crate) fn rounds(rounds: u64, runs: usize) -> Self {
+        let progress = Self::new(rounds, runs, "{msg} {wide_bar} round {pos}/{len}, {eta} left");
+        progress.bar.enable_steady_tick(Duration::from_millis(200));
+        progress
     }
 
     /// A bar over `steps` equal pieces of work.
     pub(crate) fn steps(steps: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(steps), target());
-        bar.set_style(style("{msg} {wide_bar} {percent}%, {eta} left"));
-        Self { bar }
+        Self::new(steps, 0, "{msg} {wide_bar} {percent}%, {eta} left")
+    }
+
+    fn new(length: u64, runs: usize, template: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(length), target());
+        bar.set_style(style(template));
+        Self { bar, turns: Turns::new(runs), stopped: AtomicBool::new(false) }
     }
 
     /// Says what is being done, in front of the bar.
@@ -59,15 +67,18 @@ impl Progress {
     }
 
     /// A line of data, printed above the bar.
-    pub(crate) fn say(&self, line: impl std::fmt::Display) -> Result<(), Failure> {
+    fn print(&self, line: &str) -> Result<(), Failure> {
         self.bar.suspend(|| crate::say(line))
     }
 
-    /// Moves the bar over rounds that were done before.
-    pub(crate) fn skip(&self, rounds: u64) {
-        self.bar.inc(rounds);
-        // They took no time now: they say nothing about how long the rest will take.
-        self.bar.reset_eta();
+    /// No run goes on: each stops after the round that it is in.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no run may go on.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// Takes the bar away.
@@ -75,10 +86,10 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    /// An observer of one run.
-    pub(crate) fn run(&self, config: &RunConfig) -> RunProgress<'_> {
+    /// What a person sees of the run with this number.
+    pub(crate) fn run(&self, index: usize, config: &RunConfig) -> RunProgress<'_> {
         self.bar.set_message(format!("z = {}, seed {}", config.noise_multiplier, config.seed.0));
-        RunProgress { progress: self, rounds: config.rounds.get(), output: None }
+        RunProgress { progress: self, index, rounds: config.rounds.get(), output: None }
     }
 }
 
@@ -97,15 +108,34 @@ fn style(template: &str) -> ProgressStyle {
 /// Prints one run's evaluations and moves the bar.
 pub(crate) struct RunProgress<'a> {
     progress: &'a Progress,
+    index: usize,
     rounds: u32,
     /// Why a line could not be printed.
     output: Option<Failure>,
 }
 
 impl RunProgress<'_> {
+    /// A line of data, when it is this run's turn.
+    pub(crate) fn say(&self, line: impl std::fmt::Display) -> Result<(), Failure> {
+        let Self { progress, index, .. } = self;
+        progress.turns.say(*index, line.to_string(), |line| progress.print(line))
+    }
+
+    /// Moves the bar over rounds that were done before.
+    pub(crate) fn skip(&self, rounds: u64) {
+        self.progress.bar.inc(rounds);
+        // They took no time now: they say nothing about how long the rest will take.
+        self.progress.bar.reset_eta();
+    }
+
     /// Whether all lines could be printed.
     pub(crate) fn output(&mut self) -> Result<(), Failure> {
         self.output.take().map_or(Ok(()), Err)
+    }
+
+    /// The run is over: the next may speak.
+    pub(crate) fn over(&self) -> Result<(), Failure> {
+        self.progress.turns.over(self.index, |line| self.progress.print(line))
     }
 }
 
@@ -132,7 +162,7 @@ impl Observer for RunProgress<'_> {
             record.metrics.accuracy(),
             record.metrics.loss(),
         );
-        if let Err(failure) = self.progress.say(line) {
+        if let Err(failure) = self.say(line) {
             self.output = Some(failure);
         }
         Ok(())
@@ -140,6 +170,6 @@ impl Observer for RunProgress<'_> {
 
     fn stop(&self) -> bool {
         // A reader that went away ends the run like Ctrl-C does: cleanly.
-        self.output.is_some() || interrupt::asked()
+        self.output.is_some() || self.progress.is_stopped() || interrupt::asked()
     }
 }

@@ -189,7 +189,7 @@ impl Torture {
 fn simulation(kills: u32, seed: u64) -> Tally {
     let torture = Torture::new("simulation");
     torture.finish("whole");
-    let tally = torture.go(kills, seed, |run| {
+    torture.go(kills, seed, |run| {
         let same = |file: &str| {
             let read = |run: &str| fs::read(torture.path(run).join(file)).expect(file);
             assert!(read(run) == read("whole"), "{file} differs after kills with seed {seed}");
@@ -200,8 +200,7 @@ fn simulation(kills: u32, seed: u64) -> Tally {
         ["summary.csv", "summary.md", "evaluations.csv", "figures/curves.svg"]
             .into_iter()
             .for_each(same);
-    });
-    tally
+    })
 }
 
 /// Release noise: every round that was ever paid for is on the ledger and in ε.

@@ -86,11 +86,11 @@ pub struct EvaluationRecord {
 pub struct PhaseTimes {
     /// Drawing the cohort.
     pub sample: Duration,
-    /// Local training, clipping and summing.
+    /// Local training, clipping and summing, and meanwhile drawing the noise.
     pub train: Duration,
-    /// Noise and release.
+    /// Charging the ledger, adding the noise, release.
     pub release: Duration,
-    /// Ledger, server step, records.
+    /// Server step and records.
     pub server: Duration,
 }
 

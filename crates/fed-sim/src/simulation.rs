@@ -241,14 +241,20 @@ impl<'a> Simulation<'a> {
         let rule = self.aggregator.rule();
         let drawn = Instant::now();
 
-        let trained = self.train(cohort)?;
-        let velocity = self.mime_step(cohort)?;
+        // What noise the round needs is known before it: it is drawn while the clients train.
+        let spec = self.aggregator.noise(self.learner.dim());
+        let source = self.noise_source();
+        let (trained, velocity, noise) = std::thread::scope(|scope| {
+            let noise = scope.spawn(|| spec.draw(&source));
+            let trained = self.train(cohort);
+            let velocity = self.mime_step(cohort);
+            let noise = noise.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause));
+            (trained, velocity, noise)
+        });
+        let (CohortSum { sum, reports }, velocity, noise) = (trained?, velocity?, noise?);
         let trained_at = Instant::now();
 
-        let CohortSum { sum, reports } = trained;
-        let spec = self.aggregator.noise(sum.dim());
         let stddev = spec.stddev();
-        let noise = spec.draw(&self.noise_source())?;
         // Paid before it is released: a failure in between charges too much, never too little.
         let event = self.sampler.amplify(self.aggregator.event());
         observer.charge(round, &event)?;

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let session = Session::open(&args.train, experiment, dataset, &runs)?;
     session.say_data()?;
     say(sentence(&session.experiment, &answer))?;
-    say(format_args!("Trained by {}\n", session.learner.describe()))?;
+    say(format_args!("Trained by {}\n", session.describe_learners()))?;
     let failures = session.train(&runs)?;
     if !session.directory.cells()?.is_empty() {
         report::write(&session.directory)?;

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         runs.len(),
         session.experiment.rounds,
         session.dataset.train.num_clients(),
-        session.learner.describe()
+        session.describe_learners()
     ))?;
     let failures = session.train(&runs)?;
     if !session.directory.cells()?.is_empty() {

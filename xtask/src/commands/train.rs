@@ -1,7 +1,8 @@
 //! What `sweep` and `final` share: arguments, data, and the runs themselves.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dp_accounting::Epsilon;
 use fed_data::{Choice, Dataset, FederatedData, OpenOptions};
@@ -12,7 +13,7 @@ use fed_sim::{Experiment, Observer, PrivacyStatement, RunConfig, SimError, Simul
 use crate::backend::BackendArgs;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::progress::Progress;
+use crate::progress::{Progress, RunProgress};
 use crate::provenance::Provenance;
 
 /// The folder of the workspace that this program was built from.
@@ -87,6 +88,10 @@ pub(crate) struct TrainArgs {
     /// release noise every round]
     #[arg(long, value_name = "ROUNDS")]
     checkpoint_every: Option<NonZeroU32>,
+    /// Train so many runs side by side, each on its share of the threads; results do not depend
+    /// on it [default: what finishes them soonest]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
 }
 
 impl TrainArgs {
@@ -125,7 +130,8 @@ pub(crate) fn read_experiment(path: &Path) -> Result<Experiment, Failure> {
 pub(crate) struct Session {
     pub(crate) experiment: Experiment,
     pub(crate) dataset: Dataset,
-    pub(crate) learner: Box<dyn Learner>,
+    /// One for each run that trains at the same time.
+    learners: Vec<Box<dyn Learner>>,
     pub(crate) directory: RunDirectory,
     schedule: Schedule,
     retry_failed: bool,
@@ -145,8 +151,11 @@ impl Session {
             plan::sampler(run, dataset.train.num_clients())?;
         }
         let spec = experiment.model.spec(dataset.train.width(), dataset.train.classes());
-        let learner = args.backend.open(&spec)?;
-        let provenance = Provenance::new(learner.describe(), dataset.source.clone());
+        let jobs = args.backend.jobs(runs.len(), args.jobs);
+        let backend = BackendArgs { threads: Some(jobs.threads), ..args.backend };
+        let learners: Vec<_> =
+            (0..jobs.count.get()).map(|_| backend.open(&spec)).collect::<Result<_, _>>()?;
+        let provenance = Provenance::new(describe(&learners), dataset.source.clone());
         let directory = match &args.resume {
             Some(path) => RunDirectory::resume(path)?,
             None => create_directory(args.out.as_deref(), &experiment.name)?,
@@ -164,7 +173,7 @@ impl Session {
             None => Schedule::for_noise(experiment.noise),
         };
         let (retry_failed, max_epsilon) = (args.retry_failed, args.max_epsilon);
-        Ok(Self { experiment, dataset, learner, directory, schedule, retry_failed, max_epsilon })
+        Ok(Self { experiment, dataset, learners, directory, schedule, retry_failed, max_epsilon })
     }
 
     /// Says which data are used, and why those.
@@ -173,25 +182,66 @@ impl Session {
         crate::say(format_args!("Data: {source} ({})", source.why))
     }
 
+    /// Who trains.
+    pub(crate) fn describe_learners(&self) -> String {
+        describe(&self.learners)
+    }
+
     /// Trains every run that is not finished, printing the tutorial's lines. A run that fails for
     /// reasons of its own does not keep the others from being trained: what became of each is
     /// said at the end, by [`Failures::into_result`].
     pub(crate) fn train(&self, runs: &[RunConfig]) -> Result<Failures, Failure> {
         let total = runs.iter().map(|run| u64::from(run.rounds.get())).sum();
-        let progress = Progress::rounds(total);
-        let mut failures = Failures { list: Vec::new(), directory: self.directory.path().into() };
-        let outcome = runs.iter().try_for_each(|run| match self.train_one(run, &progress) {
-            Err(failure) if failure.is_of_one_run() => {
-                failures.list.push((cell_name(run), failure));
-                Ok(())
+        let progress = Progress::rounds(total, runs.len());
+        let next = AtomicUsize::new(0);
+        let work = |learner: &dyn Learner| {
+            let mut failures = Vec::new();
+            while !progress.is_stopped() {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(run) = runs.get(index) else { break };
+                let mut screen = progress.run(index, run);
+                let trained = self.train_one(run, learner, &mut screen);
+                for failure in [trained, screen.over()].into_iter().filter_map(Result::err) {
+                    // What is wrong with more than this run stops them all.
+                    if !failure.is_of_one_run() {
+                        progress.stop();
+                    }
+                    failures.push((index, failure));
+                }
             }
-            other => other,
+            failures
+        };
+        let mut failures: Vec<(usize, Failure)> = std::thread::scope(|scope| {
+            let (first, others) = self.learners.split_first().expect("somebody trains");
+            let others: Vec<_> =
+                others.iter().map(|learner| scope.spawn(|| work(&**learner))).collect();
+            let ours = work(&**first);
+            let theirs = others.into_iter().flat_map(|other| {
+                other.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+            });
+            ours.into_iter().chain(theirs).collect()
         });
         progress.clear();
-        outcome.map(|()| failures).map_err(|failure| failure.resumable(self.directory.path()))
+        failures.sort_by_key(|(index, _)| *index);
+        // Runs that were told to stop because of another's failure are not worth a word.
+        let stopped = failures
+            .iter()
+            .position(|(_, failure)| !failure.is_of_one_run() && !failure.is_interruption());
+        let stopped =
+            stopped.or_else(|| failures.iter().position(|(_, failure)| !failure.is_of_one_run()));
+        if let Some(cause) = stopped {
+            return Err(failures.swap_remove(cause).1.resumable(self.directory.path()));
+        }
+        let list = failures.into_iter().map(|(index, failure)| (cell_name(&runs[index]), failure));
+        Ok(Failures { list: list.collect(), directory: self.directory.path().into() })
     }
 
-    fn train_one(&self, run: &RunConfig, progress: &Progress) -> Result<(), Failure> {
+    fn train_one(
+        &self,
+        run: &RunConfig,
+        learner: &dyn Learner,
+        screen: &mut RunProgress<'_>,
+    ) -> Result<(), Failure> {
         if interrupt::asked() {
             return Err(SimError::Interrupted { rounds: 0 }.into());
         }
@@ -208,32 +258,31 @@ impl Session {
         let opened = self.directory.open_cell(run, self.schedule, self.retry_failed)?;
         let (mut writer, simulation) = match opened {
             Opened::New(writer) => {
-                progress.say(format_args!("Starting training with {title}"))?;
-                (*writer, Simulation::new(run.clone(), population, &*self.learner)?)
+                screen.say(format_args!("Starting training with {title}"))?;
+                (*writer, Simulation::new(run.clone(), population, learner)?)
             }
             Opened::Resumed(resumed) => {
                 let Resumed { writer, saved, ledger, notes } = *resumed;
                 notes.iter().for_each(|note| tracing::warn!("{note}"));
                 let round = saved.round;
-                progress.skip(u64::from(round));
-                progress.say(format_args!("Resuming after round {round} with {title}"))?;
+                screen.skip(u64::from(round));
+                screen.say(format_args!("Resuming after round {round} with {title}"))?;
                 let simulation =
-                    Simulation::resume(run.clone(), population, &*self.learner, saved, ledger)?;
+                    Simulation::resume(run.clone(), population, learner, saved, ledger)?;
                 (writer, simulation)
             }
             Opened::Finished => {
-                progress.skip(u64::from(run.rounds.get()));
-                return progress.say(format_args!("Finished already: training with {title}\n"));
+                screen.skip(u64::from(run.rounds.get()));
+                return screen.say(format_args!("Finished already: training with {title}\n"));
             }
             Opened::Failed(message) => {
-                progress.skip(u64::from(run.rounds.get()));
+                screen.skip(u64::from(run.rounds.get()));
                 return Err(Failure::before(message));
             }
         };
         let mut simulation = simulation.with_budget(self.max_epsilon);
-        let mut screen = progress.run(run);
         let test = self.dataset.test.all_examples();
-        let mut observers: (&mut dyn Observer, &mut dyn Observer) = (&mut writer, &mut screen);
+        let mut observers: (&mut dyn Observer, &mut dyn Observer) = (&mut writer, screen);
         let trained = simulation.run(&test, &mut observers);
         let printed = screen.output();
         let finite = simulation.params().iter().all(|value| value.is_finite());
@@ -272,10 +321,10 @@ impl Session {
                 writer.path().display()
             )
         });
-        let spec = self.learner.spec();
+        let spec = learner.spec();
         writer.finish(&simulation, spec, &statement, over, diverged.clone())?;
         printed?;
-        progress.say("")?;
+        screen.say("")?;
         match diverged {
             Some(message) => Err(Failure::diverged(message)),
             None => Ok(trained?),
@@ -301,6 +350,15 @@ impl Failures {
             self.list.iter().map(|(name, failure)| format!("{name}: {failure}")).collect();
         let text = format!("{} runs did not finish\n  {}", reasons.len(), reasons.join("\n  "));
         Err(first.with_message(text).retryable(&self.directory))
+    }
+}
+
+/// Who trains, in the words of a record.
+fn describe(learners: &[Box<dyn Learner>]) -> String {
+    let each = learners.first().map_or_else(String::new, |learner| learner.describe());
+    match learners.len() {
+        1 => each,
+        jobs => format!("{each}, {jobs} runs side by side"),
     }
 }
 
