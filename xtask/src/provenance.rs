@@ -34,13 +34,10 @@ struct Recorded {
 }
 
 impl Provenance {
-    /// Where it is written.
-    pub(crate) const FILE: &'static str = "provenance.json";
-
     /// Notes in a directory that it is taken up again. Refuses other data; another program or
     /// learner is worth a warning, because results may then differ in the last bits.
     pub(crate) fn resume(&self, directory: &RunDirectory) -> Result<(), Failure> {
-        let recorded: Recorded = directory.read_json(Self::FILE)?;
+        let recorded: Recorded = directory.provenance()?;
         if recorded.data.digest != self.data.digest {
             return Err(Failure::bad_input(format_args!(
                 "{} was begun on other data ({}; now {}): resume it with the data it had",

@@ -43,6 +43,7 @@ use crate::journal::Journal;
 use lock::Lock;
 
 const CONFIG: &str = "config.toml";
+const PROVENANCE: &str = "provenance.json";
 const CELLS: &str = "cells";
 const STATUS: &str = "status.json";
 const METRICS: &str = "metrics.jsonl";
@@ -103,9 +104,10 @@ impl RunDirectory {
     /// process is writing to it.
     pub fn resume(path: impl Into<PathBuf>) -> Result<Self, SimError> {
         let path = path.into();
-        // A process that came to an early end leaves a lock, an empty folder, half a file.
+        // A process that came to an early end leaves a lock, an empty folder, what is written
+        // before the configuration, half a file.
         let ours = |name: &String| {
-            name == lock::NAME || name == CELLS || name == CONFIG || name.starts_with(".config")
+            [lock::NAME, CELLS, PROVENANCE].contains(&name.as_str()) || durable::is_partial(name)
         };
         if !path.join(CONFIG).is_file() && !contents(&path)?.iter().all(ours) {
             let message = "is not a run directory: it has no config.toml, but other files";
@@ -135,12 +137,28 @@ impl RunDirectory {
         self.path.join(CONFIG).is_file()
     }
 
-    /// Writes the resolved experiment.
+    /// Writes the resolved experiment: the last thing that makes a directory a run directory.
     ///
     /// # Errors
     /// [`SimError::Io`] if it cannot be written.
     pub fn write_experiment(&self, experiment: &Experiment) -> Result<(), SimError> {
         self.write(CONFIG, to_toml(experiment, &self.path)?)
+    }
+
+    /// Writes where the runs' numbers come from, before the experiment.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if it cannot be written.
+    pub fn write_provenance(&self, provenance: &impl Serialize) -> Result<(), SimError> {
+        self.write_json(PROVENANCE, provenance)
+    }
+
+    /// Reads the provenance back.
+    ///
+    /// # Errors
+    /// [`SimError`] if it cannot be read.
+    pub fn provenance<T: serde::de::DeserializeOwned>(&self) -> Result<T, SimError> {
+        self.read_json(PROVENANCE)
     }
 
     /// Reads the experiment back.

@@ -48,6 +48,11 @@ pub fn sync_folder_of(path: &Path) -> Result<(), SimError> {
     Ok(())
 }
 
+/// Whether a file of this name is a half-written neighbour, or was meant to become one.
+pub(crate) fn is_partial(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(PARTIAL)
+}
+
 fn neighbour(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());

@@ -348,6 +348,28 @@ fn a_run_that_hardly_began_begins_again() {
     assert_eq!(lines.lines().count(), ROUNDS as usize);
 }
 
+/// A process that died while it made the directory left nothing but beginnings.
+#[test]
+fn a_directory_that_was_never_finished_is_begun_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, files) in [
+        ("empty", &[][..]),
+        ("locked", &["lock"]),
+        ("half", &["lock", "provenance.json", ".config.toml.partial"]),
+        ("halves", &["lock", ".provenance.json.partial"]),
+    ] {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.join("cells")).expect("a folder");
+        files.iter().for_each(|file| fs::write(path.join(file), "{").expect("written"));
+        let directory = RunDirectory::resume(&path).expect("nothing but beginnings");
+        assert!(!directory.is_begun());
+        directory.write_provenance(&1).expect("written");
+        assert_eq!(directory.provenance::<u8>().expect("read"), 1);
+    }
+    fs::write(folder.path().join("mine.txt"), "mine").expect("written");
+    RunDirectory::resume(folder.path()).expect_err("somebody else's folder");
+}
+
 #[test]
 fn a_changed_configuration_is_refused_and_the_key_is_named() {
     let config = config(NoiseMode::Simulation);

@@ -39,7 +39,7 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
         )));
     }
     let experiment = directory.experiment()?;
-    let provenance: Provenance = directory.read_json("provenance.json")?;
+    let provenance: Provenance = directory.provenance()?;
     let rows = summary::rows(&cells);
     let table = summary::markdown(&rows);
     let data = &provenance.data;

@@ -165,7 +165,7 @@ impl Session {
             provenance.resume(&directory)?;
         } else {
             // The experiment last: with it the directory is complete.
-            directory.write_json(Provenance::FILE, &provenance)?;
+            directory.write_provenance(&provenance)?;
             directory.write_experiment(&experiment)?;
         }
         let schedule = match args.checkpoint_every {
