@@ -1,5 +1,7 @@
 //! The seam between events and guarantees: every accountant is an [`Accountant`].
 
+use std::fmt;
+
 use crate::error::AccountingError;
 use crate::event::DpEvent;
 use crate::units::{Delta, Epsilon};
@@ -31,6 +33,16 @@ impl Neighboring {
             Self::AddOrRemoveOne | Self::ZeroOutOne => 1.0,
             Self::ReplaceOne => 2.0,
         }
+    }
+}
+
+impl fmt::Display for Neighboring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AddOrRemoveOne => "add-or-remove-one",
+            Self::ReplaceOne => "replace-one",
+            Self::ZeroOutOne => "zero-out-one",
+        })
     }
 }
 

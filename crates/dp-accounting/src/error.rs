@@ -9,7 +9,7 @@ use crate::units::UnitError;
 #[non_exhaustive]
 pub enum AccountingError {
     /// No proof is known to this accountant for the event; nothing was composed.
-    #[error("{accountant} has no bound for {event:?} under {relation:?} neighbours")]
+    #[error("{accountant} has no bound for {event} under {relation} neighbours")]
     Unsupported {
         /// Which accountant was asked.
         accountant: &'static str,
@@ -19,7 +19,7 @@ pub enum AccountingError {
         relation: Neighboring,
     },
     /// The event contradicts itself, for example a sample larger than its population.
-    #[error("{event:?} makes no sense: {reason}")]
+    #[error("{event} makes no sense: {reason}")]
     Malformed {
         /// The innermost event at fault.
         event: Box<DpEvent>,

@@ -5,18 +5,19 @@
 //! [relation](crate::Neighboring). Events are values: they compare, print and (with the
 //! feature `serde`) serialise, tagged by a field `kind`.
 
+use std::fmt;
 use std::num::NonZeroU64;
 
-use crate::units::{Epsilon, NoiseMultiplier, Rho, SamplingProbability};
+use crate::units::{Epsilon, NoiseMultiplier, Rho, SamplingProbability, UnitError};
 
 /// One release, or several, as accountants see it.
 ///
 /// # Which sensitivity
 ///
 /// A noise multiplier is relative to the *contribution bound* `C`: the largest L2 norm
-/// that one record can add to the sum, which is the clip norm. Under add-or-remove and zero-out neighbours the sums differ by at most
-/// `C`, under replace-one by at most `2C`, and the accountants here take that doubling into
-/// account. Some other libraries do not; see [`Neighboring`](crate::Neighboring).
+/// that one record can add to the sum, which is the clip norm. Under add-or-remove and zero-out
+/// neighbours the sums differ by at most `C`, under replace-one by at most `2C`, and the
+/// accountants here take that doubling into account. Some other libraries do not; see [`Neighboring`](crate::Neighboring).
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields))]
@@ -92,6 +93,24 @@ pub enum DpEvent {
         /// Steps of each tree; the tree is restarted after them.
         steps: Vec<u64>,
     },
+    /// Sums over all prefixes of a stream by one binary tree, each node with its own Gaussian noise
+    /// of standard deviation `noise_multiplier × C`. A record takes part in at most
+    /// `max_participations` of its steps, any two of them at least `min_separation` apart (1:
+    /// anywhere), and contributes at most `C` to each.
+    ///
+    /// Only meaningful under zero-out and replace-one neighbours, which leave the steps alone. What
+    /// is known is an upper bound: several trees with a restart between are
+    /// [`SelfComposed`](Self::SelfComposed), and cost less than one tree over all of their steps.
+    TreeWithParticipations {
+        /// Noise of a node over the contribution bound.
+        noise_multiplier: NoiseMultiplier,
+        /// Steps of the tree.
+        steps: u64,
+        /// In how many of them a record takes part at most.
+        max_participations: NonZeroU64,
+        /// The least distance of two steps in which a record takes part.
+        min_separation: NonZeroU64,
+    },
     /// `event` repeated a random number of times on the same records, of which only the best is
     /// published: the price of choosing hyper-parameters, or a seed.
     RepeatAndSelect {
@@ -136,6 +155,44 @@ pub enum Repetitions {
 }
 
 impl Repetitions {
+    /// The truncated negative binomial of this `shape` whose expected number is `mean`, or
+    /// insignificantly more.
+    ///
+    /// # Errors
+    /// [`UnitError::OutOfRange`] unless the shape lies in `(−1, 1e6]` and the mean in
+    /// `(1, 1e12]`: with at least one repetition always, the mean is above 1.
+    pub fn negative_binomial(shape: f64, mean: f64) -> Result<Self, UnitError> {
+        if !(shape > -1.0 && shape <= 1e6) {
+            let (unit, range) = ("shape of the number of repetitions", "(-1, 1e6]");
+            return Err(UnitError::OutOfRange { unit, range, value: shape });
+        }
+        if !(mean > 1.0 && mean <= 1e12) {
+            let (unit, range) = ("mean number of repetitions", "(1, 1e12]");
+            return Err(UnitError::OutOfRange { unit, range, value: mean });
+        }
+        // The mean falls from infinity to 1 as γ rises from 0 to 1: halve in ln γ.
+        let at = |ln_gamma: f64| Self::TruncatedNegativeBinomial { shape, gamma: ln_gamma.exp() };
+        let (mut low, mut high) = (f64::MIN_POSITIVE.ln(), -f64::EPSILON);
+        for _ in 0..200 {
+            let middle = 0.5 * (low + high);
+            if at(middle).mean() >= mean { low = middle } else { high = middle }
+        }
+        Ok(at(low))
+    }
+
+    /// The Poisson distribution with this mean; with no repetition at all, nothing is published.
+    ///
+    /// # Errors
+    /// [`UnitError::OutOfRange`] unless the mean is positive and at most 1e12.
+    pub fn poisson(mean: f64) -> Result<Self, UnitError> {
+        if mean > 0.0 && mean <= 1e12 {
+            Ok(Self::Poisson { mean })
+        } else {
+            let (unit, range) = ("mean number of repetitions", "(0, 1e12]");
+            Err(UnitError::OutOfRange { unit, range, value: mean })
+        }
+    }
+
     /// The expected number of repetitions.
     #[must_use]
     pub fn mean(self) -> f64 {
@@ -192,5 +249,82 @@ impl DpEvent {
     #[must_use]
     pub fn repeated(self, count: NonZeroU64) -> Self {
         Self::SelfComposed { count, event: Box::new(self) }
+    }
+}
+
+/// An event on one line: `100 × (Gaussian(z = 0.5) on a Poisson sample (q = 0.01))`.
+impl fmt::Display for DpEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoOp => f.write_str("nothing"),
+            Self::NonPrivate => f.write_str("a release without protection"),
+            Self::Gaussian { noise_multiplier } => write!(f, "Gaussian(z = {noise_multiplier})"),
+            Self::PoissonSampled { probability, event } => {
+                write!(f, "{} on a Poisson sample (q = {probability})", Part(event))
+            }
+            Self::FixedSizeSampled { population, sample, event } => {
+                write!(f, "{} on {sample} of {population} drawn without replacement", Part(event))
+            }
+            Self::Composed { events } if events.is_empty() => f.write_str("nothing"),
+            Self::Composed { events } => events.iter().enumerate().try_for_each(|(at, event)| {
+                let plus = if at > 0 { " + " } else { "" };
+                write!(f, "{plus}{}", Part(event))
+            }),
+            Self::SelfComposed { count, event } => write!(f, "{count} × {}", Part(event)),
+            Self::Laplace { noise_multiplier } => write!(f, "Laplace(b = {noise_multiplier})"),
+            Self::DiscreteGaussian { noise_multiplier } => {
+                write!(f, "discrete Gaussian(z = {noise_multiplier})")
+            }
+            Self::RandomizedResponse { probability, buckets } => {
+                write!(f, "randomised response(p = {probability}, {buckets} answers)")
+            }
+            Self::TreeAggregation { noise_multiplier, steps } => {
+                write!(f, "tree aggregation(z = {noise_multiplier}, steps {steps:?})")
+            }
+            Self::TreeWithParticipations {
+                noise_multiplier,
+                steps,
+                max_participations,
+                min_separation,
+            } => write!(
+                f,
+                "tree aggregation(z = {noise_multiplier}, {steps} steps, at most \
+                 {max_participations} by one record, {min_separation} apart)"
+            ),
+            Self::RepeatAndSelect { event, repetitions } => {
+                write!(f, "the best of {repetitions} of {}", Part(event))
+            }
+            Self::PureDp { epsilon } => write!(f, "any {epsilon}-DP mechanism"),
+            Self::Zcdp { rho } => write!(f, "any {rho}-zCDP mechanism"),
+        }
+    }
+}
+
+/// A part of an event, in brackets where it has parts of its own.
+struct Part<'a>(&'a DpEvent);
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            DpEvent::Composed { events } if events.len() == 1 => Part(&events[0]).fmt(f),
+            DpEvent::PoissonSampled { .. }
+            | DpEvent::FixedSizeSampled { .. }
+            | DpEvent::Composed { .. }
+            | DpEvent::SelfComposed { .. }
+            | DpEvent::RepeatAndSelect { .. } => write!(f, "({})", self.0),
+            _ => self.0.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Repetitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mean = self.mean();
+        match self {
+            Self::TruncatedNegativeBinomial { shape, .. } => {
+                write!(f, "about {mean:.4} runs (negative binomial, shape {shape})")
+            }
+            Self::Poisson { .. } => write!(f, "about {mean:.4} runs (Poisson)"),
+        }
     }
 }

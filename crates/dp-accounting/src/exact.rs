@@ -31,7 +31,7 @@ use crate::event::DpEvent;
 use crate::exact::contour::{Process, Step, Term};
 use crate::exact::pair::{Pair, Shape};
 use crate::exact::solve::Interval;
-use crate::history::{History, Mechanism, Terms};
+use crate::history::{History, Mechanism};
 use crate::units::{Delta, Epsilon};
 
 /// Finds the true price of Gaussian and Poisson-sampled Gaussian releases.
@@ -53,8 +53,8 @@ use crate::units::{Delta, Epsilon};
 /// ```
 #[derive(Clone, Debug)]
 pub struct ExactAccountant {
-    relation: Neighboring,
     width: f64,
+    widest: f64,
     history: History,
 }
 
@@ -62,7 +62,16 @@ impl ExactAccountant {
     /// An empty accountant whose intervals are at most 1e-9 wide.
     #[must_use]
     pub fn new(relation: Neighboring) -> Self {
-        Self { relation, width: 1e-9, history: History::default() }
+        let supports = |mechanism: &Mechanism| {
+            matches!(
+                mechanism,
+                Mechanism::NonPrivate
+                    | Mechanism::Gaussian { .. }
+                    | Mechanism::SampledGaussian { .. }
+                    | Mechanism::ReplacedSampledGaussian { .. }
+            )
+        };
+        Self { width: 1e-9, widest: 1e-9, history: History::new("exact", relation, supports) }
     }
 
     /// The same with another width: absolute for `ε`, relative for `δ`.
@@ -70,17 +79,31 @@ impl ExactAccountant {
     /// # Errors
     /// [`AccountingError::Unit`] unless the width is positive and at most 1.
     pub fn with_width(self, width: f64) -> Result<Self, AccountingError> {
-        if width > 0.0 && width <= 1.0 {
-            Ok(Self { width, ..self })
-        } else {
-            let (unit, range) = ("interval width", "(0, 1]");
-            Err(crate::UnitError::OutOfRange { unit, range, value: width }.into())
-        }
+        let width = checked(width)?;
+        Ok(Self { width, widest: width, ..self })
+    }
+
+    /// The same, but where the width cannot be reached, as after a handful of rounds at a tiny
+    /// rate, intervals up to this one are taken in its place: each is proven, and its ends say how
+    /// wide it is. Without this it is an error.
+    ///
+    /// # Errors
+    /// [`AccountingError::Unit`] unless it is positive and at most 1.
+    pub fn with_widest(self, widest: f64) -> Result<Self, AccountingError> {
+        Ok(Self { widest: checked(widest)?.max(self.width), ..self })
+    }
+
+    /// The width that was asked for, and those that are tried after it.
+    fn widths(&self) -> impl Iterator<Item = f64> {
+        let widest = self.widest;
+        std::iter::successors(Some(self.width), move |width| {
+            (*width < widest).then(|| (100.0 * width).min(widest))
+        })
     }
 
     /// The processes whose worst is the answer, the likely worst first.
     fn processes(&self) -> Vec<Process> {
-        let shapes: &[Shape] = match self.relation {
+        let shapes: &[Shape] = match self.history.relation() {
             Neighboring::AddOrRemoveOne | Neighboring::ZeroOutOne => &[Shape::Remove, Shape::Add],
             Neighboring::ReplaceOne => &[Shape::Replace],
         };
@@ -109,24 +132,6 @@ impl ExactAccountant {
         Process { terms: self.history.steps().iter().filter_map(term).collect() }
     }
 
-    /// Whether something was composed that releases the data.
-    fn is_open(&self) -> bool {
-        self.history.steps().iter().any(|(step, _)| matches!(step, Mechanism::NonPrivate))
-    }
-
-    fn terms(&self) -> Terms {
-        let supports = |mechanism: &Mechanism| {
-            matches!(
-                mechanism,
-                Mechanism::NonPrivate
-                    | Mechanism::Gaussian { .. }
-                    | Mechanism::SampledGaussian { .. }
-                    | Mechanism::ReplacedSampledGaussian { .. }
-            )
-        };
-        Terms { accountant: self.name(), relation: self.relation, supports }
-    }
-
     fn not_reached(&self) -> AccountingError {
         AccountingError::WidthNotReached {
             accountant: self.name(),
@@ -138,22 +143,36 @@ impl ExactAccountant {
     }
 }
 
+/// A width in its range.
+fn checked(width: f64) -> Result<f64, AccountingError> {
+    if width > 0.0 && width <= 1.0 {
+        Ok(width)
+    } else {
+        let (unit, range) = ("interval width", "(0, 1]");
+        Err(crate::UnitError::OutOfRange { unit, range, value: width }.into())
+    }
+}
+
+/// The larger of two intervals, end by end.
+fn worst(a: Interval, b: Interval) -> Interval {
+    Interval { lower: a.lower.max(b.lower), upper: a.upper.max(b.upper) }
+}
+
 impl Accountant for ExactAccountant {
     fn name(&self) -> &'static str {
         "exact"
     }
 
     fn relation(&self) -> Neighboring {
-        self.relation
+        self.history.relation()
     }
 
     fn compose(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError> {
-        let terms = self.terms();
-        self.history.compose(event, count, &terms)
+        self.history.compose(event, count)
     }
 
     fn supports(&self, event: &DpEvent) -> Result<(), AccountingError> {
-        History::default().compose(event, 1, &self.terms())
+        self.history.supports(event)
     }
 
     fn epsilon(&self, delta: Delta) -> Result<Epsilon, AccountingError> {
@@ -169,45 +188,70 @@ impl Accountant for ExactAccountant {
     /// happened to the record.
     fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError> {
         let delta = delta.get();
-        if self.history.steps().is_empty() || delta >= 1.0 {
-            return Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: Epsilon::ZERO });
-        }
-        if self.is_open() {
-            return Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: Epsilon::INFINITE });
+        if let Some(found) = self.history.plain_epsilon(delta) {
+            return Ok(found);
         }
         if delta <= 0.0 {
             // Gaussian losses have no upper bound.
             return Ok(EpsilonInterval { lower: Epsilon::INFINITE, upper: Epsilon::INFINITE });
         }
-        let mut worst = Interval { lower: 0.0, upper: 0.0 };
-        for process in self.processes() {
-            if worst.lower > 0.0 && solve::is_surely_below(&process, worst.lower, delta) {
-                continue;
-            }
-            let found =
-                solve::epsilon(&process, delta, self.width).ok_or_else(|| self.not_reached())?;
-            worst.lower = worst.lower.max(found.lower);
-            worst.upper = worst.upper.max(found.upper);
-        }
-        Ok(EpsilonInterval { lower: Epsilon::new(worst.lower)?, upper: Epsilon::new(worst.upper)? })
+        let processes = self.processes();
+        let at = |width: f64| {
+            processes.iter().try_fold(Interval { lower: 0.0, upper: 0.0 }, |so_far, process| {
+                if so_far.lower > 0.0 && solve::is_surely_below(process, so_far.lower, delta) {
+                    return Some(so_far);
+                }
+                Some(worst(so_far, solve::epsilon(process, delta, width)?))
+            })
+        };
+        let found = self.widths().find_map(at).ok_or_else(|| self.not_reached())?;
+        Ok(EpsilonInterval { lower: Epsilon::new(found.lower)?, upper: Epsilon::new(found.upper)? })
     }
 
     /// Relative to its upper end at most [`width`](ExactAccountant::with_width) wide.
     fn delta_interval(&self, epsilon: Epsilon) -> Result<DeltaInterval, AccountingError> {
         let epsilon = epsilon.get();
-        if self.history.steps().is_empty() || (epsilon.is_infinite() && !self.is_open()) {
-            return Ok(DeltaInterval { lower: Delta::ZERO, upper: Delta::ZERO });
+        if let Some(found) = self.history.plain_delta(epsilon) {
+            return Ok(found);
         }
-        if self.is_open() {
-            return Ok(DeltaInterval { lower: Delta::ZERO, upper: Delta::new(1.0)? });
+        let processes = self.processes();
+        let at = |width: f64| {
+            processes.iter().try_fold(Interval { lower: 0.0, upper: 0.0 }, |so_far, process| {
+                Some(worst(so_far, solve::delta(process, epsilon, width)?))
+            })
+        };
+        let found = self.widths().find_map(at).ok_or_else(|| self.not_reached())?;
+        Ok(DeltaInterval { lower: Delta::new(found.lower)?, upper: Delta::new(found.upper)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{NoiseMultiplier, SamplingProbability};
+
+    /// The public answer is the larger of the two directions; each of them is right by itself.
+    #[test]
+    fn both_directions_hold_the_truth_of_the_table() {
+        let mut checked = 0;
+        for line in include_str!("../tests/reference/epsilon.csv").lines().skip(1) {
+            let row: Vec<f64> =
+                line.split(',').map(|field| field.parse().expect("a number")).collect();
+            let round = DpEvent::gaussian(NoiseMultiplier::new(row[1]).expect("in range"))
+                .poisson_sampled(SamplingProbability::new(row[0]).expect("in range"));
+            let mut accountant = ExactAccountant::new(Neighboring::AddOrRemoveOne);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole")]
+            accountant.compose(&round, row[2] as u64).expect("supported");
+            for (shape, truth) in [(Shape::Remove, row[4]), (Shape::Add, row[5])] {
+                let what = format!("{shape:?} {row:?}");
+                let process = accountant.process(shape);
+                let found = solve::epsilon(&process, row[3], 1e-9).expect(&what);
+                let slack = 1e-12 * (1.0 + truth);
+                assert!(found.lower <= truth + slack && truth <= found.upper + slack, "{what}");
+                assert!(found.upper - found.lower <= 1e-9, "{what}: {found:?}");
+                checked += 1;
+            }
         }
-        let mut worst = Interval { lower: 0.0, upper: 0.0 };
-        for process in self.processes() {
-            let found =
-                solve::delta(&process, epsilon, self.width).ok_or_else(|| self.not_reached())?;
-            worst.lower = worst.lower.max(found.lower);
-            worst.upper = worst.upper.max(found.upper);
-        }
-        Ok(DeltaInterval { lower: Delta::new(worst.lower)?, upper: Delta::new(worst.upper)? })
+        assert_eq!(checked, 96, "an empty table proves nothing");
     }
 }

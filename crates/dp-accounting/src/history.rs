@@ -4,11 +4,14 @@
 //! tree is taken apart once, here: composition is flattened, counts multiply, nested Poisson
 //! sampling multiplies its rates, and what lies under one sampling becomes one mechanism.
 
+mod tree;
+
 use std::collections::HashMap;
 
-use crate::accountant::Neighboring;
+use crate::accountant::{DeltaInterval, EpsilonInterval, Neighboring};
 use crate::error::AccountingError;
 use crate::event::{DpEvent, Repetitions};
+use crate::units::{Delta, Epsilon};
 
 /// A mechanism in the form that accountants price. Noise is relative to the contribution
 /// bound wherever sampling matters, and to the distance of neighbouring sums where not.
@@ -77,27 +80,80 @@ impl Mechanism {
 type Key = Vec<u64>;
 
 /// Mechanisms and how often each was used; equal ones stand together.
-#[derive(Clone, Debug, Default)]
+///
+/// What all accountants do alike is here: taking events apart, refusing what the [`Terms`] do not
+/// cover, and the answers that need no mathematics.
+#[derive(Clone, Debug)]
 pub(crate) struct History {
+    terms: Terms,
     steps: Vec<(Mechanism, u64)>,
     places: HashMap<Key, usize>,
 }
 
 impl History {
+    /// A history in which nothing has happened.
+    pub(crate) fn new(
+        accountant: &'static str,
+        relation: Neighboring,
+        supports: fn(&Mechanism) -> bool,
+    ) -> Self {
+        Self::under(Terms { accountant, relation, supports })
+    }
+
+    fn under(terms: Terms) -> Self {
+        Self { terms, steps: Vec::new(), places: HashMap::new() }
+    }
+
+    /// The relation that decides how far neighbouring sums lie apart.
+    pub(crate) fn relation(&self) -> Neighboring {
+        self.terms.relation
+    }
+
+    /// Whether something was composed that releases the data.
+    pub(crate) fn is_open(&self) -> bool {
+        self.steps.iter().any(|(step, _)| matches!(step, Mechanism::NonPrivate))
+    }
+
+    /// The interval for `ε` where it follows from the history alone: nothing was released, any
+    /// failure is allowed, or data were released without noise. Of those it is only known that
+    /// there is no guarantee, and not how often that happened to the record.
+    pub(crate) fn plain_epsilon(&self, delta: f64) -> Option<EpsilonInterval> {
+        let upper = if self.steps.is_empty() || delta >= 1.0 {
+            Epsilon::ZERO
+        } else if self.is_open() {
+            Epsilon::INFINITE
+        } else {
+            return None;
+        };
+        Some(EpsilonInterval { lower: Epsilon::ZERO, upper })
+    }
+
+    /// The same for `δ`.
+    pub(crate) fn plain_delta(&self, epsilon: f64) -> Option<DeltaInterval> {
+        let upper = if self.is_open() {
+            Delta::ONE
+        } else if self.steps.is_empty() || epsilon == f64::INFINITY {
+            Delta::ZERO
+        } else {
+            return None;
+        };
+        Some(DeltaInterval { lower: Delta::ZERO, upper })
+    }
+
+    /// Whether [`compose`](Self::compose) would take the event.
+    pub(crate) fn supports(&self, event: &DpEvent) -> Result<(), AccountingError> {
+        Self::under(self.terms).visit(event, 1)
+    }
+
     /// The mechanisms in order of first use.
     pub(crate) fn steps(&self) -> &[(Mechanism, u64)] {
         &self.steps
     }
 
     /// Adds `count` times `event`; either all of it or, on an error, nothing.
-    pub(crate) fn compose(
-        &mut self,
-        event: &DpEvent,
-        count: u64,
-        terms: &Terms,
-    ) -> Result<(), AccountingError> {
-        let mut new = Self::default();
-        new.visit(event, count, terms)?;
+    pub(crate) fn compose(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError> {
+        let mut new = Self::under(self.terms);
+        new.visit(event, count)?;
         for (mechanism, count) in &new.steps {
             let already = self.places.get(&mechanism.key()).map_or(0, |&at| self.steps[at].1);
             checked(already.checked_add(*count))?;
@@ -117,19 +173,20 @@ impl History {
         Ok(())
     }
 
-    fn visit(&mut self, event: &DpEvent, count: u64, terms: &Terms) -> Result<(), AccountingError> {
+    fn visit(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError> {
+        let terms = self.terms;
         checked(Some(count))?;
         match event {
             DpEvent::Composed { events } => {
                 for event in events {
-                    self.visit(event, count, terms)?;
+                    self.visit(event, count)?;
                 }
                 Ok(())
             }
             DpEvent::SelfComposed { count: times, event } => {
-                self.visit(event, checked(count.checked_mul(times.get()))?, terms)
+                self.visit(event, checked(count.checked_mul(times.get()))?)
             }
-            _ => match single(event, terms)? {
+            _ => match single(event, &terms)? {
                 Some(mechanism) if count > 0 => {
                     if (terms.supports)(&mechanism) {
                         self.add(mechanism, count)
@@ -144,13 +201,14 @@ impl History {
 }
 
 /// For whom events are taken apart.
-pub(crate) struct Terms {
+#[derive(Clone, Copy, Debug)]
+struct Terms {
     /// Whom to name in an error.
-    pub(crate) accountant: &'static str,
+    accountant: &'static str,
     /// The relation that decides how far neighbouring sums lie apart.
-    pub(crate) relation: Neighboring,
+    relation: Neighboring,
     /// Which mechanisms the accountant can price.
-    pub(crate) supports: fn(&Mechanism) -> bool,
+    supports: fn(&Mechanism) -> bool,
 }
 
 impl Terms {
@@ -182,8 +240,8 @@ fn single(event: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, Accountin
             if !repetitions.is_sound() {
                 return Err(malformed(event, "the distribution of repetitions is out of range"));
             }
-            let mut one = History::default();
-            one.visit(inner, 1, terms)?;
+            let mut one = History::under(*terms);
+            one.visit(inner, 1)?;
             let selected = Mechanism::Selected { steps: one.steps, repetitions: *repetitions };
             if (terms.supports)(&selected) {
                 Ok(Some(selected))
@@ -308,16 +366,6 @@ fn amplified(q: f64, epsilon: f64) -> f64 {
     }
 }
 
-/// In how many nodes of a tree a record takes part at most: `⌈log₂(steps + 1)⌉` of the largest.
-/// Nothing where leaving a record out would move all later ones to other leaves.
-fn tree_levels(steps: &[u64], relation: Neighboring) -> Option<f64> {
-    if relation == Neighboring::AddOrRemoveOne {
-        return None;
-    }
-    let most = steps.iter().copied().max().unwrap_or(0);
-    Some(f64::from(u64::BITS - most.leading_zeros()))
-}
-
 /// Releases of one kind about the same sample, added up.
 #[derive(Clone, Copy, Debug, Default)]
 struct Total {
@@ -364,7 +412,7 @@ impl Total {
                 (Kind::Zcdp, 0.5 * (terms.relation.distance() / z.get()).powi(2))
             }
             DpEvent::TreeAggregation { noise_multiplier: z, steps } => {
-                let Some(levels) = tree_levels(steps, terms.relation) else {
+                let Some(levels) = tree::levels(steps, terms.relation) else {
                     return Err(terms.unsupported(event));
                 };
                 if levels <= 0.0 {
@@ -374,6 +422,27 @@ impl Total {
                     (Kind::Gaussian, levels / (z.get() * z.get()))
                 } else {
                     (Kind::NonPrivate, 0.0)
+                }
+            }
+            DpEvent::TreeWithParticipations {
+                noise_multiplier: z,
+                steps,
+                max_participations,
+                min_separation,
+            } => {
+                if terms.relation == Neighboring::AddOrRemoveOne {
+                    return Err(terms.unsupported(event));
+                }
+                let squared =
+                    tree::sensitivity(*steps, max_participations.get(), min_separation.get());
+                match squared {
+                    squared if squared <= 0.0 => return Ok(()),
+                    // An upper bound only: as zCDP, nobody takes it for the exact price.
+                    squared if z.get() > 0.0 => {
+                        let distance = terms.relation.distance() / z.get();
+                        (Kind::Zcdp, 0.5 * squared * distance * distance)
+                    }
+                    _ => (Kind::NonPrivate, 0.0),
                 }
             }
             // Laplace noise is pure; under sampling that is all that is used of it.

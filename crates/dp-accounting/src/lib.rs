@@ -77,6 +77,8 @@ pub mod error;
 pub mod event;
 pub mod exact;
 mod history;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod ledger;
 pub mod pld;
 pub mod rdp;

@@ -18,7 +18,7 @@ mod tails;
 use crate::accountant::{Accountant, DeltaInterval, EpsilonInterval, Neighboring};
 use crate::error::AccountingError;
 use crate::event::DpEvent;
-use crate::history::{History, Mechanism, Terms};
+use crate::history::{History, Mechanism};
 use crate::pld::grid::{Composed, Repeated, Settings};
 use crate::pld::tails::{Loss, Side};
 use crate::units::{Delta, Epsilon, UnitError};
@@ -36,7 +36,6 @@ use crate::units::{Delta, Epsilon, UnitError};
 /// ```
 #[derive(Clone, Debug)]
 pub struct PldAccountant {
-    relation: Neighboring,
     settings: Settings,
     history: History,
 }
@@ -47,7 +46,11 @@ impl PldAccountant {
     #[must_use]
     pub fn new(relation: Neighboring) -> Self {
         let settings = Settings { step: 1e-4, truncation: 1e-15, points: 1 << 20 };
-        Self { relation, settings, history: History::default() }
+        let supports = |mechanism: &Mechanism| {
+            matches!(mechanism, Mechanism::NonPrivate)
+                || Loss::of(mechanism, Side::Remove).is_some()
+        };
+        Self { settings, history: History::new("PLD", relation, supports) }
     }
 
     /// The same with another distance of grid points, in units of `ε`.
@@ -82,18 +85,6 @@ impl PldAccountant {
     pub fn with_points(mut self, points: usize) -> Self {
         self.settings.points = points.clamp(1024, 1 << 28);
         self
-    }
-
-    fn terms(&self) -> Terms {
-        let supports = |mechanism: &Mechanism| {
-            matches!(mechanism, Mechanism::NonPrivate)
-                || Loss::of(mechanism, Side::Remove).is_some()
-        };
-        Terms { accountant: self.name(), relation: self.relation, supports }
-    }
-
-    fn is_open(&self) -> bool {
-        self.history.steps().iter().any(|(step, _)| matches!(step, Mechanism::NonPrivate))
     }
 
     /// The composed grids whose worst is the answer.
@@ -137,16 +128,15 @@ impl Accountant for PldAccountant {
     }
 
     fn relation(&self) -> Neighboring {
-        self.relation
+        self.history.relation()
     }
 
     fn compose(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError> {
-        let terms = self.terms();
-        self.history.compose(event, count, &terms)
+        self.history.compose(event, count)
     }
 
     fn supports(&self, event: &DpEvent) -> Result<(), AccountingError> {
-        History::default().compose(event, 1, &self.terms())
+        self.history.supports(event)
     }
 
     fn epsilon(&self, delta: Delta) -> Result<Epsilon, AccountingError> {
@@ -159,10 +149,10 @@ impl Accountant for PldAccountant {
 
     fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError> {
         let delta = delta.get();
-        if self.history.steps().is_empty() || delta >= 1.0 {
-            return Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: Epsilon::ZERO });
+        if let Some(found) = self.history.plain_epsilon(delta) {
+            return Ok(found);
         }
-        if self.is_open() || delta <= 0.0 {
+        if delta <= 0.0 {
             // A grid that cuts tails says nothing about δ = 0.
             return Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: Epsilon::INFINITE });
         }
@@ -181,14 +171,8 @@ impl Accountant for PldAccountant {
 
     fn delta_interval(&self, epsilon: Epsilon) -> Result<DeltaInterval, AccountingError> {
         let epsilon = epsilon.get();
-        if self.history.steps().is_empty() {
-            return Ok(DeltaInterval { lower: Delta::ZERO, upper: Delta::ZERO });
-        }
-        if self.is_open() {
-            return Ok(DeltaInterval { lower: Delta::ZERO, upper: Delta::new(1.0)? });
-        }
-        if epsilon == f64::INFINITY {
-            return Ok(DeltaInterval { lower: Delta::ZERO, upper: Delta::ZERO });
+        if let Some(found) = self.history.plain_delta(epsilon) {
+            return Ok(found);
         }
         let (mut lower, mut upper) = (0.0_f64, 0.0_f64);
         for grid in self.composed()? {

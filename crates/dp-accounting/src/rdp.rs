@@ -21,7 +21,7 @@ pub use orders::Orders;
 use crate::accountant::{Accountant, Neighboring};
 use crate::error::AccountingError;
 use crate::event::DpEvent;
-use crate::history::{History, Mechanism, Terms};
+use crate::history::{History, Mechanism};
 use crate::units::{Delta, Epsilon};
 
 /// An `ε` together with the Rényi order that proves it.
@@ -54,7 +54,6 @@ pub struct RdpEpsilon {
 /// ```
 #[derive(Clone, Debug)]
 pub struct RdpAccountant {
-    relation: Neighboring,
     orders: Orders,
     conversion: Conversion,
     history: History,
@@ -65,10 +64,9 @@ impl RdpAccountant {
     #[must_use]
     pub fn new(relation: Neighboring) -> Self {
         Self {
-            relation,
             orders: Orders::best(),
             conversion: Conversion::Improved,
-            history: History::default(),
+            history: History::new("RDP", relation, |_| true),
         }
     }
 
@@ -98,8 +96,16 @@ impl RdpAccountant {
     #[must_use]
     pub fn epsilon_and_order(&self, delta: Delta) -> RdpEpsilon {
         let delta = delta.get();
-        let bound = |order: f64| self.conversion.epsilon(self.rdp(order), order, delta);
-        let (mut order, mut epsilon) = self.least(bound, || self.first_guess(delta));
+        let convert = |rdp: f64, order: f64| self.conversion.epsilon(rdp, order, delta);
+        let curve = |order: f64| self.rdp(order);
+        let bound = |order: f64| convert(curve(order), order);
+        let guess = || self.first_guess(delta);
+        let (mut order, mut epsilon) = match self.orders.as_list() {
+            Some(list) if self.is_rising() => {
+                minimum::over_list_of_rising(list, curve, convert, guess())
+            }
+            _ => self.least(bound, guess),
+        };
         if let Some(pure) = self.pure_total().filter(|&pure| pure < epsilon) {
             (order, epsilon) = (f64::INFINITY, pure);
         }
@@ -137,6 +143,14 @@ impl RdpAccountant {
         }
     }
 
+    /// Whether the curve is a sum of Rényi divergences, none of which falls with the order; of
+    /// bounds in their place that is not known.
+    fn is_rising(&self) -> bool {
+        !self.history.steps().iter().any(|(step, _)| {
+            matches!(step, Mechanism::SubsetGaussian { .. } | Mechanism::Selected { .. })
+        })
+    }
+
     /// Where the minimum over real orders will be, roughly: as if the curve were straight.
     fn first_guess(&self, delta: f64) -> f64 {
         let slope = self.rdp(2.0) / 2.0;
@@ -152,10 +166,6 @@ impl RdpAccountant {
             .map(|(step, count)| pure_bound(step).map(|epsilon| epsilon * *count as f64))
             .sum()
     }
-
-    fn terms(&self) -> Terms {
-        Terms { accountant: self.name(), relation: self.relation, supports: |_| true }
-    }
 }
 
 impl Accountant for RdpAccountant {
@@ -164,16 +174,15 @@ impl Accountant for RdpAccountant {
     }
 
     fn relation(&self) -> Neighboring {
-        self.relation
+        self.history.relation()
     }
 
     fn compose(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError> {
-        let terms = self.terms();
-        self.history.compose(event, count, &terms)
+        self.history.compose(event, count)
     }
 
     fn supports(&self, event: &DpEvent) -> Result<(), AccountingError> {
-        History::default().compose(event, 1, &self.terms())
+        self.history.supports(event)
     }
 
     fn epsilon(&self, delta: Delta) -> Result<Epsilon, AccountingError> {

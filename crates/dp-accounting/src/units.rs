@@ -131,6 +131,9 @@ impl Epsilon {
 impl Delta {
     /// The guarantee never fails.
     pub const ZERO: Self = Self(0.0);
+
+    /// The guarantee may always fail: none at all.
+    pub const ONE: Self = Self(1.0);
 }
 
 impl SamplingProbability {

@@ -26,6 +26,10 @@ fn exact() -> ExactAccountant {
     ExactAccountant::new(Neighboring::AddOrRemoveOne)
 }
 
+fn rdp() -> RdpAccountant {
+    RdpAccountant::new(Neighboring::AddOrRemoveOne)
+}
+
 fn priced<A: Accountant>(mut accountant: A, case: &Value, z: f64) -> Epsilon {
     let round = DpEvent::gaussian(NoiseMultiplier::new(z).expect("in range"))
         .poisson_sampled(SamplingProbability::new(number(&case["q"])).expect("in range"));
@@ -138,6 +142,71 @@ fn one_round_or_client_more_misses_the_target() {
     let there = run.epsilon(exact()).expect("priced");
     let back = run.delta(there, exact()).expect("priced");
     assert!((back.get() / 1e-5 - 1.0).abs() < 1e-7, "{back}");
+}
+
+/// Whatever is left open is found from the rest, and its neighbour misses.
+#[test]
+fn any_one_parameter_from_the_others() {
+    let run = Run {
+        clients: 120,
+        population: 3383,
+        noise_multiplier: NoiseMultiplier::new(1.2).expect("in range"),
+        rounds: 100,
+        delta: Delta::new(1e-5).expect("in range"),
+    };
+    let found = run.smallest_epsilon(exact()).expect("priced");
+    let truth = 1.707_470_644_854_583_6;
+    assert!(found.lower.get() <= truth && truth <= found.upper.get(), "{found:?}");
+    assert!(found.upper.get() - found.lower.get() <= 1e-9, "{found:?}");
+
+    let found = run.smallest_delta(epsilon(truth), exact()).expect("priced");
+    assert!(found.lower.get() <= 1e-5 * (1.0 + 1e-10), "{found:?}");
+    assert!(found.upper.get() >= 1e-5 * (1.0 - 1e-10), "{found:?}");
+    assert!(found.upper.get() - found.lower.get() <= 1e-9 * found.upper.get(), "{found:?}");
+
+    let target = epsilon(2.0);
+    let verdict = run.largest_probability(target, 1e-10, exact).expect("priced");
+    let Verdict::Met { answer, missed: Some(missed) } = verdict else { panic!("{verdict:?}") };
+    assert!(answer.epsilon <= target && missed.epsilon > target, "{verdict:?}");
+    assert!(missed.value > answer.value && missed.value < answer.value * (1.0 + 2e-10));
+    assert!(answer.value > 120.0 / 3383.0, "at 120 clients the target is met");
+
+    // Unreachable: the verdict names the least price of the range.
+    let verdict = run.smallest_population(epsilon(1e-3), 10_000, exact).expect("priced");
+    let Verdict::OutOfReach { floor } = verdict else { panic!("{verdict:?}") };
+    assert_eq!(floor.value, 10_000);
+    assert!(floor.epsilon.get() > 1e-3, "{floor:?}");
+    let run = Run { noise_multiplier: NoiseMultiplier::new(0.5).expect("in range"), ..run };
+    let verdict = run.largest_probability(epsilon(1e-300), 1e-6, rdp).expect("priced");
+    assert!(matches!(verdict, Verdict::Met { .. } | Verdict::OutOfReach { .. }), "{verdict:?}");
+    let open = Run { noise_multiplier: NoiseMultiplier::new(0.0).expect("in range"), ..run };
+    let verdict = open.largest_probability(target, 1e-6, exact).expect("priced");
+    let Verdict::OutOfReach { floor } = verdict else { panic!("{verdict:?}") };
+    assert_eq!(floor.epsilon, Epsilon::INFINITE);
+    assert_eq!(open.smallest_epsilon(exact()).expect("priced").upper, Epsilon::INFINITE);
+}
+
+/// A few rounds at a tiny rate have no interval of the default width: no search passes by them.
+#[test]
+fn rounds_are_counted_without_pricing_a_handful() {
+    let run = Run {
+        clients: 50,
+        population: 3383,
+        noise_multiplier: NoiseMultiplier::new(0.5).expect("in range"),
+        rounds: 1,
+        delta: Delta::new(1e-5).expect("in range"),
+    };
+    let few = Run { rounds: 3, ..run };
+    assert!(few.epsilon(exact()).is_err(), "it has become easy: say so");
+    let wider = exact().with_widest(1e-3).expect("in range");
+    let found = few.smallest_epsilon(wider).expect("wide enough");
+    let width = found.upper.get() - found.lower.get();
+    assert!(width > 1e-9 && width <= 1e-3, "{found:?}");
+    assert!(found.lower.get() < 4.273_349 && found.upper.get() > 4.272_898, "{found:?}");
+    let target = epsilon(8.07);
+    let verdict = run.most_rounds(target, 1 << 53, exact).expect("priced");
+    let Verdict::Met { answer, missed: Some(missed) } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((answer.value, missed.value), (100, 101));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Faults that accountants have been seen to have, each as a test that these do not.
 
+use dp_accounting::calibrate::{Direction, Run, whole};
 use dp_accounting::rdp::subsampled_gaussian::rdp;
 use dp_accounting::rdp::{Orders, RdpAccountant};
 use dp_accounting::{
     Accountant, Delta, DpEvent, Epsilon, ExactAccountant, Neighboring, NoiseMultiplier,
-    SamplingProbability,
+    PldAccountant, SamplingProbability,
 };
 
 fn round(q: f64, z: f64) -> DpEvent {
@@ -122,6 +123,9 @@ fn very_small_deltas_are_priced() {
 fn delta_zero_is_infinite() {
     let (lower, upper) = exact_epsilon(1e-6, 100.0, 1, 0.0);
     assert!(lower.is_infinite() && upper.is_infinite());
+    let mut pld = PldAccountant::new(Neighboring::AddOrRemoveOne);
+    pld.compose(&round(1e-6, 100.0), 1).expect("supported");
+    assert_eq!(pld.epsilon(Delta::ZERO), Ok(Epsilon::INFINITE));
     assert!(rdp_epsilon(1e-6, 100.0, 1, 0.0, Orders::best()).is_infinite());
 }
 
@@ -151,6 +155,103 @@ fn one_step_with_hardly_any_noise_is_not_underpriced() {
     if let Ok(found) = accountant.epsilon_interval(delta(0.1)) {
         assert!(found.upper.get() > 1000.0, "{found:?}");
     }
+}
+
+/// A count that was forgotten: 0.1035 for 8.08, and 1.0987 for 90.79.
+#[test]
+fn a_thousand_pure_releases_are_not_one() {
+    let event = DpEvent::PureDp { epsilon: Epsilon::new(0.1).expect("in range") };
+    let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne);
+    accountant.compose(&event, 1000).expect("supported");
+    let epsilon = accountant.epsilon(delta(1e-5)).expect("no limits").get();
+    assert!(epsilon > 8.0, "{epsilon}");
+    let event = DpEvent::RandomizedResponse {
+        probability: SamplingProbability::new(0.5).expect("in range"),
+        buckets: 2,
+    };
+    for count in [1, 100] {
+        let mut rdp = RdpAccountant::new(Neighboring::ReplaceOne);
+        let mut pld = PldAccountant::new(Neighboring::ReplaceOne);
+        rdp.compose(&event, count).expect("supported");
+        pld.compose(&event, count).expect("supported");
+        let rdp = rdp.epsilon(delta(1e-6)).expect("no limits").get();
+        let pld = pld.epsilon(delta(1e-6)).expect("a grid").get();
+        let enough = if count == 1 { 1.09 } else { 80.0 };
+        assert!(rdp > enough && pld > enough, "{count} times: {rdp} and {pld}");
+    }
+}
+
+/// One accountant doubled the distance of a replaced record and the other did not: 4.73 for 9.997.
+#[test]
+fn accountants_read_a_noise_multiplier_alike() {
+    for (z, truth) in [(1.0, 9.9973), (4.0, 1.9931)] {
+        let event = DpEvent::gaussian(NoiseMultiplier::new(z).expect("in range"));
+        let accountants: [Box<dyn Accountant>; 3] = [
+            Box::new(RdpAccountant::new(Neighboring::ReplaceOne)),
+            Box::new(ExactAccountant::new(Neighboring::ReplaceOne)),
+            Box::new(PldAccountant::new(Neighboring::ReplaceOne)),
+        ];
+        for mut accountant in accountants {
+            accountant.compose(&event, 1).expect("supported");
+            let epsilon = accountant.epsilon(delta(1e-5)).expect("reached").get();
+            let name = accountant.name();
+            assert!(epsilon > truth - 1e-3 && epsilon < 1.1 * truth, "{name}: {epsilon}");
+        }
+    }
+}
+
+/// Several Gaussians under one sampling, which one accountant took and the other refused.
+#[test]
+fn what_one_accountant_composes_under_sampling_all_do() {
+    let gaussian = |z| DpEvent::gaussian(NoiseMultiplier::new(z).expect("in range"));
+    let rate = SamplingProbability::new(0.1).expect("in range");
+    let pair = DpEvent::composed(vec![gaussian(3.0), gaussian(4.0)]).poisson_sampled(rate);
+    let accountants: [Box<dyn Accountant>; 3] = [
+        Box::new(RdpAccountant::new(Neighboring::AddOrRemoveOne)),
+        Box::new(ExactAccountant::new(Neighboring::AddOrRemoveOne)),
+        Box::new(PldAccountant::new(Neighboring::AddOrRemoveOne)),
+    ];
+    for mut accountant in accountants {
+        accountant.compose(&pair, 100).expect("supported");
+        let together = accountant.epsilon(delta(1e-5)).expect("reached").get();
+        // The square sum of the two multipliers is that of 2.4.
+        let (_, one) = exact_epsilon(0.1, 2.4, 100, 1e-5);
+        assert!(together > one - 1e-8 && together < 1.2 * one, "{}", accountant.name());
+    }
+}
+
+/// A search from a bracket that begins at next to no noise: no answer in 200 s, or 75 GB.
+#[test]
+fn searches_survive_both_ends_of_their_bracket() {
+    let run = Run {
+        clients: 1,
+        population: 3383,
+        noise_multiplier: NoiseMultiplier::new(0.01).expect("in range"),
+        rounds: 100,
+        delta: delta(1e-5),
+    };
+    let exact = || ExactAccountant::new(Neighboring::AddOrRemoveOne);
+    // The tutorial's noise in proportion, from one client to everybody.
+    let price = |clients: u64| {
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        let noise_multiplier = NoiseMultiplier::new(0.01 * clients as f64)?;
+        Run { clients, noise_multiplier, ..run }.epsilon(exact())
+    };
+    let two = Epsilon::new(2.0).expect("in range");
+    let found = whole(1..=3383, Direction::Falling, two, price).expect("priced");
+    assert_eq!(found.answer().map(|found| found.value), Some(104));
+    // ε = 0.01.
+    let small = Epsilon::new(0.01).expect("in range");
+    let run = Run { clients: 100, population: 10_000, rounds: 10_000, ..run };
+    let found = run.smallest_noise(small, 1e-9, exact).expect("priced").answer();
+    assert!(found.is_some_and(|found| found.value > 100.0), "{found:?}");
+}
+
+/// A pessimistic grid that drifts at a million rounds and a tiny rate: 1.2753 for 1.26147.
+#[test]
+fn a_million_rounds_at_a_tiny_rate() {
+    let (lower, upper) = exact_epsilon(1e-4, 0.7, 1_000_000, 1e-7);
+    assert!(lower < 1.261_47 && upper > 1.261_469 && upper - lower <= 1e-9, "{lower} {upper}");
 }
 
 /// A Poisson price on a cohort that was not drawn so.

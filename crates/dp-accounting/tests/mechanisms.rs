@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 
 use dp_accounting::rdp::RdpAccountant;
 use dp_accounting::{
-    Accountant, AccountingError, Delta, DpEvent, Epsilon, Neighboring, NoiseMultiplier,
-    Repetitions, Rho, SamplingProbability,
+    Accountant, AccountingError, Delta, DpEvent, Epsilon, ExactAccountant, Neighboring,
+    NoiseMultiplier, PldAccountant, Repetitions, Rho, SamplingProbability,
 };
 use serde_json::Value;
 
@@ -79,6 +79,61 @@ fn trees_with_restarts_as_in_the_table() {
         }
         assert!(RdpAccountant::new(Neighboring::AddOrRemoveOne).supports(&event).is_err());
     }
+}
+
+/// One tree in which a record takes part several times, as tensorflow-privacy 0.9.0 has it.
+#[test]
+fn trees_with_several_participations_as_elsewhere() {
+    let positive = |n: u64| NonZeroU64::new(n).expect("not zero");
+    for (z, steps, most, apart, zcdp) in [
+        (1.0, 64, 1, 1, 3.5),
+        (2.0, 10, 3, 2, 2.5),
+        (1.5, 33, 2, 16, 28.0 / 9.0),
+        (3.0, 128, 3, 20, 19.0 / 9.0),
+    ] {
+        let event = DpEvent::TreeWithParticipations {
+            noise_multiplier: noise(z),
+            steps,
+            max_participations: positive(most),
+            min_separation: positive(apart),
+        };
+        for order in [2.0, 8.0, 32.0] {
+            let what = format!("{event}");
+            assert_near(
+                with(Neighboring::ZeroOutOne, &event).rdp(order),
+                zcdp * order,
+                1e-14,
+                &what,
+            );
+            let replaced = with(Neighboring::ReplaceOne, &event).rdp(order);
+            assert_near(replaced, 4.0 * zcdp * order, 1e-14, &what);
+        }
+        // An upper bound is not the truth, and nobody says so; leaving out a record moves steps.
+        let buried = DpEvent::composed(vec![event.clone()]);
+        for error in [
+            RdpAccountant::new(Neighboring::AddOrRemoveOne).supports(&buried),
+            ExactAccountant::new(Neighboring::ZeroOutOne).supports(&buried),
+            PldAccountant::new(Neighboring::ZeroOutOne).supports(&buried),
+        ] {
+            let error = error.expect_err("no proof");
+            assert!(
+                matches!(&error, AccountingError::Unsupported { event: inner, .. } if **inner == event),
+                "{error}"
+            );
+        }
+    }
+    // Restarting is cheaper than one tree over everything.
+    let (steps, epochs) = (64, 4);
+    let one = DpEvent::TreeWithParticipations {
+        noise_multiplier: noise(2.0),
+        steps: steps * epochs,
+        max_participations: positive(epochs),
+        min_separation: positive(steps),
+    };
+    let restarted = DpEvent::TreeAggregation { noise_multiplier: noise(2.0), steps: vec![steps] }
+        .repeated(positive(epochs));
+    let relation = Neighboring::ZeroOutOne;
+    assert!(with(relation, &one).rdp(4.0) > with(relation, &restarted).rdp(4.0));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 
+use dp_accounting::calibrate::{Run, Verdict};
 use dp_accounting::rdp::{Conversion, Orders, RdpAccountant};
 use dp_accounting::{
     Accountant, Delta, DpEvent, Epsilon, ExactAccountant, Neighboring, NoiseMultiplier,
@@ -153,7 +154,7 @@ proptest! {
             .expect("in range");
         wide.compose(&round(q, z), steps).expect("supported");
         let found = wide.epsilon_interval(delta(at)).expect("reached");
-        prop_assert!(found.lower.get() <= upper && found.upper.get() >= lower, "{found:?}");
+        prop_assert!(found.lower.get() <= lower && found.upper.get() >= upper, "{found:?}");
 
         // And back: the truth at the lower end is at least delta, at the upper end at most.
         if lower > 0.0 {
@@ -161,6 +162,83 @@ proptest! {
                 wide.delta_interval(Epsilon::new(epsilon).expect("in range")).expect("reached")
             };
             prop_assert!(end(lower).upper.get() >= at && end(upper).lower.get() <= at);
+        }
+    }
+
+    /// In halves or at once, in one order or the other, and a rate of one is no sampling.
+    #[test]
+    fn exact_composition_is_addition(
+        q in decades(-2.0..-0.05),
+        z in decades(-0.1..1.0),
+        other in decades(-0.1..1.0),
+        steps in 50_u64..5_000,
+        at in decades(-9.0..-2.0),
+    ) {
+        let (a, b) = (round(q, z), DpEvent::gaussian(NoiseMultiplier::new(30.0 * other).expect("in range")));
+        let price = |parts: &[(&DpEvent, u64)]| {
+            let mut accountant = ExactAccountant::new(Neighboring::AddOrRemoveOne);
+            for &(event, count) in parts {
+                accountant.compose(event, count).expect("supported");
+            }
+            accountant.epsilon_interval(delta(at)).expect("reached")
+        };
+        prop_assume!(rdp(q, z, 2 * steps, at) < 200.0);
+        let once = price(&[(&a, 2 * steps), (&b, 3)]);
+        let full = b.clone().poisson_sampled(SamplingProbability::new(1.0).expect("in range"));
+        for another in [
+            price(&[(&a, steps), (&b, 3), (&a, steps)]),
+            price(&[(&b, 2), (&a, 2 * steps), (&full, 1)]),
+        ] {
+            prop_assert!(once.lower <= another.upper && another.lower <= once.upper);
+        }
+    }
+
+    /// What calibration answers meets the target, and one step further misses it.
+    #[test]
+    fn calibration_is_on_the_safe_side_and_sharp(
+        clients in 20_u64..400,
+        rounds in 50_u64..5_000,
+        z in decades(-0.1..0.7),
+        target in decades(-1.0..1.3),
+        at in decades(-9.0..-3.0),
+    ) {
+        let run = Run {
+            clients,
+            population: 4_000,
+            noise_multiplier: NoiseMultiplier::new(z).expect("in range"),
+            rounds,
+            delta: delta(at),
+        };
+        let target = Epsilon::new(target).expect("in range");
+        let exact = || ExactAccountant::new(Neighboring::AddOrRemoveOne);
+        let noise = run.smallest_noise(target, 1e-9, exact).expect("priced");
+        let Verdict::Met { answer, missed: Some(missed) } = noise else { panic!("{noise:?}") };
+        prop_assert!(answer.epsilon <= target && missed.epsilon > target, "{noise:?}");
+        prop_assert!(missed.value < answer.value && missed.value >= answer.value * (1.0 - 2e-9));
+        let noise_multiplier = NoiseMultiplier::new(answer.value).expect("in range");
+        let again = Run { noise_multiplier, ..run }.epsilon(exact()).expect("priced");
+        prop_assert_eq!(again, answer.epsilon);
+
+        // At a handful of rounds there may be no interval of this width.
+        let add = || RdpAccountant::new(Neighboring::AddOrRemoveOne);
+        let rough = run.most_rounds(target, 1 << 40, add).expect("priced").answer();
+        prop_assume!(rough.is_some_and(|rough| rough.value > 30));
+        let found = run.most_rounds(target, 1 << 40, exact).expect("priced");
+        match found {
+            Verdict::Met { answer, missed } => {
+                prop_assert!(answer.epsilon <= target, "{found:?}");
+                let missed = missed.expect("a trillion rounds are dear");
+                prop_assert!(missed.epsilon > target && missed.value == answer.value + 1);
+            }
+            other => prop_assert!(false, "{other:?}"),
+        }
+
+        // The δ of a target from both sides, and back.
+        let found = run.smallest_delta(target, exact()).expect("priced");
+        prop_assert!(found.lower <= found.upper);
+        if (1e-250..0.5).contains(&found.upper.get()) {
+            let there = Run { delta: found.upper, ..run }.smallest_epsilon(exact()).expect("priced");
+            prop_assert!(there.lower <= target, "{there:?} for {target}");
         }
     }
 
@@ -208,6 +286,17 @@ fn events() -> impl Strategy<Value = DpEvent> {
             probability,
             buckets
         }),
+        (noise(), any::<u64>(), 1..u64::MAX, 1..u64::MAX, any::<bool>()).prop_map(
+            |(noise_multiplier, steps, most, apart, few)| {
+                let small = |n: u64| if few { n % 50 + 1 } else { n };
+                DpEvent::TreeWithParticipations {
+                    noise_multiplier,
+                    steps: small(steps),
+                    max_participations: NonZeroU64::new(small(most)).expect("not zero"),
+                    min_separation: NonZeroU64::new(small(apart)).expect("not zero"),
+                }
+            }
+        ),
         (noise(), prop::collection::vec(any::<u64>(), 0..3)).prop_map(
             |(noise_multiplier, steps)| DpEvent::TreeAggregation { noise_multiplier, steps }
         ),

@@ -1,6 +1,8 @@
 //! A run of equal rounds, and each of its parameters from a target.
 
-use crate::accountant::Accountant;
+use std::ops::RangeInclusive;
+
+use crate::accountant::{Accountant, DeltaInterval, EpsilonInterval};
 use crate::calibrate::search::{Direction, Verdict, real, whole};
 use crate::error::AccountingError;
 use crate::event::DpEvent;
@@ -74,6 +76,60 @@ impl Run {
         empty.delta(epsilon)
     }
 
+    /// The smallest `ε` at the run's `δ`, from both sides: the upper end is the answer on the safe
+    /// side, and no `ε` below the lower one is true.
+    ///
+    /// # Errors
+    /// As for [`epsilon`](Self::epsilon).
+    pub fn smallest_epsilon<A: Accountant>(
+        &self,
+        mut empty: A,
+    ) -> Result<EpsilonInterval, AccountingError> {
+        empty.compose(&self.round()?, self.rounds)?;
+        empty.epsilon_interval(self.delta)
+    }
+
+    /// The smallest `δ` at which the run meets `target`, from both sides: the upper end is the
+    /// answer on the safe side, and no `δ` below the lower one is true. The run's own `δ` has no
+    /// part in it.
+    ///
+    /// # Errors
+    /// As for [`epsilon`](Self::epsilon).
+    pub fn smallest_delta<A: Accountant>(
+        &self,
+        target: Epsilon,
+        mut empty: A,
+    ) -> Result<DeltaInterval, AccountingError> {
+        empty.compose(&self.round()?, self.rounds)?;
+        empty.delta_interval(target)
+    }
+
+    /// The largest sampling probability for `target`, to a relative `tolerance`, from 1e-9 to 1;
+    /// clients and population of the run have no part in it.
+    ///
+    /// # Errors
+    /// As for [`epsilon`](Self::epsilon) and [`real`].
+    pub fn largest_probability<A: Accountant>(
+        &self,
+        target: Epsilon,
+        tolerance: f64,
+        make: impl Fn() -> A,
+    ) -> Result<Verdict<f64>, AccountingError> {
+        let range = 1e-9..=1.0;
+        let price = |rate: f64, accountant: &mut dyn Accountant| {
+            let round = DpEvent::gaussian(self.noise_multiplier)
+                .poisson_sampled(SamplingProbability::new(rate)?);
+            accountant.compose(&round, self.rounds)?;
+            accountant.epsilon(self.delta)
+        };
+        let relation = make().relation();
+        let rough = real(range.clone(), 0.01, 0.01, Direction::Rising, target, |rate| {
+            price(rate, &mut RdpAccountant::new(relation))
+        })?;
+        let start = rough.answer().map_or(1e-9, |rough| rough.value);
+        real(range, start, tolerance, Direction::Rising, target, |rate| price(rate, &mut make()))
+    }
+
     /// The smallest noise multiplier for `target`, to a relative `tolerance`, between 1e-3 and
     /// 1e9.
     ///
@@ -110,9 +166,8 @@ impl Run {
         most: u64,
         make: impl Fn() -> A,
     ) -> Result<Verdict<u64>, AccountingError> {
-        whole(0..=most, Direction::Rising, target, |rounds| {
-            Self { rounds, ..*self }.epsilon(make())
-        })
+        let with = |rounds| Self { rounds, ..*self };
+        search(0..=most, Direction::Rising, target, with, make)
     }
 
     /// The largest number of expected clients for `target` at this noise multiplier.
@@ -124,9 +179,8 @@ impl Run {
         target: Epsilon,
         make: impl Fn() -> A,
     ) -> Result<Verdict<u64>, AccountingError> {
-        whole(0..=self.population, Direction::Rising, target, |clients| {
-            Self { clients, ..*self }.epsilon(make())
-        })
+        let with = |clients| Self { clients, ..*self };
+        search(0..=self.population, Direction::Rising, target, with, make)
     }
 
     /// The smallest population, up to `most`, among which as many clients meet `target`.
@@ -139,15 +193,35 @@ impl Run {
         most: u64,
         make: impl Fn() -> A,
     ) -> Result<Verdict<u64>, AccountingError> {
-        // Prices near the dear end take long and do not matter: look from a cheap end that
-        // Rényi accounting has found.
-        let relation = make().relation();
-        let rough = whole(self.clients.max(1)..=most, Direction::Falling, target, |population| {
-            Self { population, ..*self }.epsilon(RdpAccountant::new(relation))
-        })?;
-        let cheap = rough.answer().map_or(most, |found| found.value);
-        whole(self.clients.max(1)..=cheap, Direction::Falling, target, |population| {
-            Self { population, ..*self }.epsilon(make())
-        })
+        let with = |population| Self { population, ..*self };
+        search(self.clients.max(1)..=most, Direction::Falling, target, with, make)
     }
+}
+
+/// Searches a whole number from where Rényi accounting has found the target to be met: prices far
+/// away can take long or, at a handful of rounds, be out of reach, and do not matter.
+fn search<A: Accountant>(
+    range: RangeInclusive<u64>,
+    direction: Direction,
+    target: Epsilon,
+    with: impl Fn(u64) -> Run,
+    make: impl Fn() -> A,
+) -> Result<Verdict<u64>, AccountingError> {
+    let relation = make().relation();
+    let rough = whole(range.clone(), direction, target, |value| {
+        with(value).epsilon(RdpAccountant::new(relation))
+    })?;
+    let price = |value| with(value).epsilon(make());
+    if let Some(found) = rough.answer() {
+        let from = match direction {
+            Direction::Falling => *range.start()..=found.value,
+            Direction::Rising => found.value..=*range.end(),
+        };
+        let verdict = whole(from, direction, target, price)?;
+        // By a hair the other accountant may see it differently: then from the beginning.
+        if verdict.answer().is_some() {
+            return Ok(verdict);
+        }
+    }
+    whole(range, direction, target, price)
 }

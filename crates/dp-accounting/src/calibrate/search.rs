@@ -82,12 +82,16 @@ pub fn whole(
     if cheap == dear {
         return Ok(Verdict::Met { answer: safe, missed: None });
     }
-    // Strides that double away from the safe end: the dear end may be out of all proportion.
+    // Strides that double away from the safe end, and never more than half of a value at once:
+    // the dear end may be out of all proportion.
     let mut stride = 1_u64;
     let mut missed = loop {
         let room = safe.value.abs_diff(dear);
-        let reach = stride.min(room);
-        let value = if dear > cheap { safe.value + reach } else { safe.value - reach };
+        let value = if dear > cheap {
+            safe.value + stride.min(room)
+        } else {
+            safe.value - stride.min(room).min((safe.value / 2).max(1))
+        };
         let next = priced(value)?;
         if next.epsilon > target {
             break next;
@@ -170,12 +174,15 @@ pub fn real(
         if step.is_multiple_of(3) || !between {
             at = 0.5 * (a + b);
         }
-        let middle = priced(at.exp())?;
-        if middle.value <= safe.value.min(missed.value)
-            || middle.value >= safe.value.max(missed.value)
-        {
-            break;
-        }
+        // Rounding may put a place next to an end on it or beyond: then halve.
+        let inside = |value: f64| {
+            value > safe.value.min(missed.value) && value < safe.value.max(missed.value)
+        };
+        let value = [at.exp(), (0.5 * (a + b)).exp(), 0.5 * (safe.value + missed.value)]
+            .into_iter()
+            .find(|&value| inside(value));
+        let Some(value) = value else { break };
+        let middle = priced(value)?;
         if meets(&middle) {
             safe = middle;
         } else {
