@@ -35,6 +35,8 @@ struct Cli {
 enum Command {
     /// Train every setting of a grid and compare them: table, figures, records
     Sweep(commands::sweep::Args),
+    /// Say what a run costs, by every accountant, without training it
+    Account(commands::account::Args),
     /// Find the clients per round that meet a privacy target
     Calibrate(commands::calibrate::Args),
     /// Calibrate, train the private model, and state its guarantee in full
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = match Cli::parse().command {
         Command::Sweep(args) => commands::sweep::run(&args),
+        Command::Account(args) => commands::account::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
         Command::Final(args) => commands::final_run::run(&args),
         Command::Report(args) => commands::report::run(&args),

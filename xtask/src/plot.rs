@@ -147,6 +147,13 @@ impl Panel {
     }
 }
 
+impl Series {
+    /// Whether it has a point that can be drawn.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.points.iter().any(Point::is_finite)
+    }
+}
+
 impl Point {
     fn is_finite(&self) -> bool {
         self.round.is_finite() && self.mean.is_finite()

@@ -206,10 +206,12 @@ impl Frame {
             pen.text(&number, (self.left - 8.0, y + 4.3), numbers, HPos::Right)?;
         }
         pen.line(&[(self.left, self.bottom()), (self.right, self.bottom())], AXIS, 1.2)?;
+        let decimals = self.x.decimals(1.0);
         for tick in self.x.ticks() {
             let (x, _) = self.at(tick, 0.0);
             pen.line(&[(x, self.bottom()), (x, self.bottom() + 5.0)], AXIS, 1.2)?;
-            pen.text(&format!("{tick}"), (x, self.bottom() + 19.0), numbers, HPos::Center)?;
+            let number = format!("{tick:.decimals$}");
+            pen.text(&number, (x, self.bottom() + 19.0), numbers, HPos::Center)?;
         }
         let middle = (self.left + self.right) / 2.0;
         pen.text(&panel.x_label, (middle, self.bottom() + 38.0), numbers, HPos::Center)

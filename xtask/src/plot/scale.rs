@@ -38,7 +38,12 @@ impl Axis {
 
     /// Digits after the point that tell its ticks apart.
     pub(super) fn decimals(&self, factor: f64) -> usize {
-        (-(self.step * factor).log10()).ceil().clamp(0.0, 6.0) as usize
+        let step = self.step * factor;
+        let told = |digits: &usize| {
+            let shifted = step * 10.0_f64.powi(*digits as i32);
+            (shifted - shifted.round()).abs() < 1e-6 * shifted
+        };
+        (0..6).find(told).unwrap_or(6)
     }
 }
 
@@ -63,6 +68,15 @@ mod tests {
             assert!((3..=9).contains(&ticks.len()), "{ticks:?}");
         }
         assert_eq!(Axis::new(0.0, 100.0, 5, false).ticks().len(), 6);
+    }
+
+    #[test]
+    fn ticks_are_written_with_the_digits_that_they_need() {
+        for (high, digits) in [(100.0, 0), (1.0, 1), (1.25, 2), (12.5, 1), (0.02, 3), (1e6, 0)] {
+            let axis = Axis::new(0.0, high, 5, false);
+            assert_eq!(axis.decimals(1.0), digits, "{axis:?}");
+        }
+        assert_eq!(Axis::new(0.0, 1.0, 5, false).decimals(100.0), 0);
     }
 
     #[test]
