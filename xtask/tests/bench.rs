@@ -5,7 +5,10 @@ use assert_cmd::Command;
 fn bench(arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("xtask").expect("the binary is built");
     command.args(["bench", "--rounds", "2", "--evaluations", "1", "--threads", "1"]);
-    command.args(["--clients", "8", "--population", "40"]).args(arguments);
+    command.args(["--population", "40"]).args(arguments);
+    if !arguments.contains(&"--clients") {
+        command.args(["--clients", "8"]);
+    }
     command
 }
 
@@ -36,6 +39,12 @@ fn measures_writes_and_compares() {
     let table = text(&second.get_output().stdout);
     assert!(table.contains("Against") && table.contains("ratio"), "{table}");
 
+    let figures = folder.path().join("figures");
+    let drawn = ["--data-dir", &data_dir, "--clients", "8,12", "--figure"];
+    let mut drawing = bench(&drawn);
+    drawing.arg(&figures).assert().success();
+    assert!(figures.join("bench.svg").is_file() && figures.join("bench.png").is_file());
+
     // What is there is not overwritten.
     let refused = bench(&["--data-dir", &data_dir, "--json", &file]).assert().code(3);
     assert!(text(&refused.get_output().stderr).contains("exists already"));
@@ -53,7 +62,7 @@ fn refuses_before_it_measures() {
     let refused = bench(&["--compare", "no such file"]).assert().code(3);
     assert!(text(&refused.get_output().stderr).contains("no such file"));
 
-    for arguments in [["--backend", "tpu"], ["--data", "somewhere"]] {
+    for arguments in [["--backend", "tpu"], ["--data", "somewhere"], ["--figure", "somewhere"]] {
         bench(&arguments).assert().code(2);
     }
 }

@@ -7,6 +7,7 @@
 //! other work as well, the processor time is the steadier of the two.
 
 mod compare;
+mod figure;
 mod measure;
 mod peak;
 mod table;
@@ -61,6 +62,9 @@ pub(crate) struct Args {
     /// Write the measurements to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw cost and rate against clients (two or more --clients) into this folder
+    #[arg(long, value_name = "DIR")]
+    figure: Option<PathBuf>,
     /// Show the measurements of an earlier --json beside these
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
@@ -77,6 +81,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             "{} exists already; name a new file for --json",
             path.display()
         )));
+    }
+    if args.figure.is_some() && args.clients.len() < 2 {
+        return Err(Failure::usage("--figure draws lines: name two or more --clients"));
     }
     let mut experiment = Experiment::parse(EXPERIMENT, "the built-in experiment of bench")?;
 
@@ -107,6 +114,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let measured = bench.run()?;
     if let Some(path) = &args.json {
         write(path, &measured)?;
+    }
+    if let Some(folder) = &args.figure {
+        figure::write(&measured, folder)?;
     }
     match &earlier {
         None => table::print(&measured),
