@@ -21,6 +21,8 @@ pub(crate) struct Provenance {
     cores: usize,
     memory_bytes: u64,
     learner: String,
+    /// Runs that train side by side, each with such a learner.
+    jobs: usize,
     data: Source,
 }
 
@@ -70,7 +72,7 @@ impl Provenance {
     }
 
     /// What is known when a run starts.
-    pub(crate) fn new(learner: String, data: Source) -> Self {
+    pub(crate) fn new(learner: String, jobs: usize, data: Source) -> Self {
         let Machine { processor, cores, memory_bytes } = Machine::here();
         let mut features = Vec::new();
         for (name, on) in [("burn", cfg!(feature = "burn")), ("wgpu", cfg!(feature = "wgpu"))] {
@@ -93,6 +95,7 @@ impl Provenance {
             cores,
             memory_bytes,
             learner,
+            jobs,
             data,
         }
     }

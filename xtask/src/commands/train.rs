@@ -155,7 +155,8 @@ impl Session {
         let backend = BackendArgs { threads: Some(jobs.threads), ..args.backend };
         let learners: Vec<_> =
             (0..jobs.count.get()).map(|_| backend.open(&spec)).collect::<Result<_, _>>()?;
-        let provenance = Provenance::new(describe(&learners), dataset.source.clone());
+        let learner = learners.first().map_or_else(String::new, |learner| learner.describe());
+        let provenance = Provenance::new(learner, learners.len(), dataset.source.clone());
         let directory = match &args.resume {
             Some(path) => RunDirectory::resume(path)?,
             None => create_directory(args.out.as_deref(), &experiment.name)?,
