@@ -286,10 +286,11 @@ fn a_ledger_is_read_checked_and_priced() {
     // An altered line, a shortened ledger, none at all.
     let ledger = desk.path(cell).join("ledger.jsonl");
     let whole = fs::read_to_string(&ledger).expect("a ledger");
-    fs::write(&ledger, whole.replace("\"count\":2", "\"count\":1")).expect("written");
+    assert!(whole.contains("\"count\":1"), "{whole}");
+    fs::write(&ledger, whole.replacen("\"count\":1", "\"count\":9", 1)).expect("written");
     desk.refuses("run", 3, &["ledger.jsonl", "line 1", "altered"]);
     fs::write(&ledger, whole.trim_end().to_owned() + "\ntail\n").expect("written");
-    desk.refuses("run", 3, &["ledger.jsonl", "line 2", "cannot be read"]);
+    desk.refuses("run", 3, &["ledger.jsonl", "line 3", "cannot be read"]);
     let mut other = dp_accounting::Ledger::new();
     other.record(dp_accounting::DpEvent::NoOp);
     fs::write(&ledger, other.to_json_lines()).expect("written");
