@@ -319,12 +319,12 @@ impl fmt::Display for Part<'_> {
 
 impl fmt::Display for Repetitions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mean = self.mean();
+        let mean = (self.mean() * 1e4).round() / 1e4;
         match self {
             Self::TruncatedNegativeBinomial { shape, .. } => {
-                write!(f, "about {mean:.4} runs (negative binomial, shape {shape})")
+                write!(f, "about {mean} runs (negative binomial, shape {shape})")
             }
-            Self::Poisson { .. } => write!(f, "about {mean:.4} runs (Poisson)"),
+            Self::Poisson { .. } => write!(f, "about {mean} runs (Poisson)"),
         }
     }
 }

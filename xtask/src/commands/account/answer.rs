@@ -96,7 +96,7 @@ fn footnotes(question: &Question, rows: &[Prices]) -> Result<(), Failure> {
             item(
                 "",
                 &format!(
-                    "{}: an interval of width {:e} is out of reach at so few rounds",
+                    "{}: an interval of width {:e} is out of reach here",
                     case.label, question.width
                 ),
             )?;
