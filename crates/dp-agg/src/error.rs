@@ -25,6 +25,27 @@ pub enum AggregateError {
         /// Standard deviation of the noise on the count, in clients.
         count_stddev: f64,
     },
+    /// The noise on both counts uses up the whole budget: nothing is left for the updates.
+    #[error(
+        "noise multiplier {noise_multiplier} leaves nothing for the updates beside a clip count of \
+         deviation {count_stddev} and a zeroing count of deviation {zeroing_stddev}; raise the \
+         clients per round or the deviations"
+    )]
+    NothingLeftAfterCounts {
+        /// The total noise multiplier `z` that was asked for.
+        noise_multiplier: f64,
+        /// Standard deviation of the noise on the count behind the clip norm, in clients; 0
+        /// where there is none.
+        count_stddev: f64,
+        /// Standard deviation of the noise on the count behind the zeroing threshold.
+        zeroing_stddev: f64,
+    },
+    /// A noised zeroing threshold where no noise is drawn.
+    #[error(
+        "a noised zeroing threshold needs an aggregation that draws noise; without one use \
+         zeroing = {{ kind = \"adaptive\" }}"
+    )]
+    NoNoiseHere,
     /// A sum was opened for another rule than the one in force.
     #[error("the sum was opened for another rule than the one of this round")]
     RuleMismatch,

@@ -14,6 +14,9 @@
 //! clients, which is public: dividing by the number that was drawn would give away who was there.
 //! A round that nobody was drawn for still releases noise and is paid for.
 //!
+//! A zeroing threshold on a noised count ([`Zeroing::Noised`]) is a third release, of multiplier
+//! `2·s_z` for a deviation of `s_z` clients; its share too comes out of the total `z`.
+//!
 //! With a fixed clip norm there is no count, and all noise goes on the updates. With `z = 0`
 //! clipping, zeroing and the division by `m` stay as they are; only the noise is gone, and with
 //! it the guarantee.
@@ -27,11 +30,12 @@ use crate::aggregator::{
     Aggregator, AggregatorState, Measurements, RawCounts, Release, Uncovered, parts_for,
 };
 use crate::error::{AggregateError, in_range};
+use crate::mistake::{Mistake, made};
 use crate::noise::{Noise, NoiseMode, NoiseSpec};
 use crate::quantile::{QuantileConfig, QuantileEstimator, QuantileUpdate};
 use crate::rule::UpdateRule;
 use crate::split::{NoiseSplit, check_clients_per_round};
-use crate::sum::{MOST_CLIENTS, SecretSum};
+use crate::sum::{MOST_CLIENTS, SecretSum, Tally};
 use crate::zeroing::{Zeroer, Zeroing};
 
 /// How the clip norm moves.
@@ -153,6 +157,12 @@ impl GaussianAggregator {
                 (split, Clip::Adaptive(estimator))
             }
         };
+        let split = match config.zeroing {
+            Zeroing::Noised(noised) => {
+                split.with_zeroing_count(config.clients_per_round, noised.count_stddev)?
+            }
+            _ => split,
+        };
         Ok(Self { config, split, zeroer: Zeroer::new(&config.zeroing)?, clip })
     }
 
@@ -180,6 +190,21 @@ impl GaussianAggregator {
         self.zeroer.threshold()
     }
 
+    /// What the noise on the sum is multiplied with: 1, unless a mistake is made.
+    fn mistaken_noise_factor(&self, tally: &Tally, noise: &Noise) -> f64 {
+        let expected = self.config.clients_per_round;
+        match self.clip {
+            _ if made(Mistake::NoiseOnMean) => expected,
+            _ if made(Mistake::NoiseDividedTwice) => 1.0 / expected,
+            Clip::Adaptive(mut next) if made(Mistake::NoiseScaledByNextClip) => {
+                let centred = tally.unclipped as f64 - 0.5 * tally.clients as f64;
+                next.observe_expected(centred + noise.on_count(), expected);
+                next.estimate() / self.clip.norm()
+            }
+            _ => 1.0,
+        }
+    }
+
     fn uncovered(&self, mode: NoiseMode) -> Vec<Uncovered> {
         let mut uncovered = Vec::new();
         if self.split.total() <= 0.0 {
@@ -203,7 +228,13 @@ impl Aggregator for GaussianAggregator {
     fn noise(&self, dim: usize) -> NoiseSpec {
         let clip = self.clip.norm();
         let grid = self.rule().grid();
-        NoiseSpec::new(dim, grid, self.split.values() * clip, self.split.count_stddev())
+        let multiplier = if made(Mistake::TotalNoiseOnValues) {
+            self.split.total()
+        } else {
+            self.split.values()
+        };
+        NoiseSpec::new(dim, grid, multiplier * clip, self.split.count_stddev())
+            .and_then(|spec| spec.with_zeroing_count(self.split.zeroing_stddev()))
             .expect("the split bounds the multiplier, and a step is at least 2^-31 of the clip")
     }
 
@@ -216,12 +247,17 @@ impl Aggregator for GaussianAggregator {
                 NoiseMultiplier::new(multiplier).expect("the split is finite and not negative"),
             )
         };
-        match self.clip {
-            Clip::Fixed(_) => gaussian(self.split.values()),
-            Clip::Adaptive(_) => DpEvent::composed(vec![
-                gaussian(self.split.values()),
-                gaussian(2.0 * self.split.count_stddev()),
-            ]),
+        let mut released = vec![gaussian(self.split.values())];
+        // One client moves a centred count by at most one half.
+        if matches!(self.clip, Clip::Adaptive(_)) && !made(Mistake::CountNotPriced) {
+            released.push(gaussian(2.0 * self.split.count_stddev()));
+        }
+        if matches!(self.zeroer, Zeroer::Noised { .. }) && !made(Mistake::ZeroingNotPriced) {
+            released.push(gaussian(2.0 * self.split.zeroing_stddev()));
+        }
+        match released.len() {
+            1 => released.remove(0),
+            _ => DpEvent::composed(released),
         }
     }
 
@@ -233,9 +269,11 @@ impl Aggregator for GaussianAggregator {
         }
 
         let expected = self.config.clients_per_round;
-        noise.add_to(&mut steps);
+        let noise_factor = self.mistaken_noise_factor(&tally, &noise);
+        noise.add_to(&mut steps, noise_factor);
         let step = rule.grid().step();
-        let mean = steps.iter().map(|steps| (steps * step / expected) as f32).collect();
+        let divisor = if made(Mistake::RealisedDivisor) { tally.clients as f64 } else { expected };
+        let mean = steps.iter().map(|steps| (steps * step / divisor) as f32).collect();
 
         let event = self.event();
         let clip_norm = Some(self.clip.norm());
@@ -243,11 +281,21 @@ impl Aggregator for GaussianAggregator {
         let unclipped_share = match &mut self.clip {
             Clip::Fixed(_) => None,
             Clip::Adaptive(estimator) => {
-                let centred = tally.unclipped as f64 - 0.5 * tally.clients as f64;
+                let unclipped = if made(Mistake::CountOfClipped) {
+                    tally.clients - tally.unclipped
+                } else {
+                    tally.unclipped
+                };
+                let centred = unclipped as f64 - 0.5 * tally.clients as f64;
+                let expected = if made(Mistake::RealisedCountDivisor) {
+                    (tally.clients as f64).max(1.0)
+                } else {
+                    expected
+                };
                 Some(estimator.observe_expected(centred + noise.on_count(), expected))
             }
         };
-        self.zeroer.observe(&tally);
+        self.zeroer.observe(&tally, noise.on_zeroing_count(), expected);
 
         Ok(Release {
             mean,

@@ -13,6 +13,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mistake::{Mistake, made};
+
 /// Multiples that a clip norm is worth at least: the step is at most `C · 2^-30`.
 const STEPS_PER_CLIP_LOG2: i32 = 30;
 
@@ -68,6 +70,9 @@ impl Grid {
         let dim = dim as f64;
         let rounding = 0.5 * dim.sqrt() * self.step();
         let arithmetic = clip * (dim + 8.0) * f64::EPSILON;
+        if made(Mistake::RoundingForgotten) {
+            return clip;
+        }
         (clip - rounding - arithmetic).max(0.0)
     }
 

@@ -75,6 +75,8 @@ pub mod aggregator;
 pub mod error;
 pub mod gaussian;
 pub mod grid;
+#[doc(hidden)]
+pub mod mistake;
 pub mod noise;
 pub mod plain;
 pub mod quantile;
@@ -96,4 +98,4 @@ pub use robust::{RobustClipping, RobustConfig, RobustMean};
 pub use rule::{Magnitude, UpdateRule, Verdict, Weighting};
 pub use split::NoiseSplit;
 pub use sum::SecretSum;
-pub use zeroing::{AdaptiveZeroing, Zeroing};
+pub use zeroing::{AdaptiveZeroing, NoisedZeroing, Zeroing};

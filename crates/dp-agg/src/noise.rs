@@ -32,12 +32,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::AggregateError;
 use crate::grid::Grid;
+use crate::mistake::{Mistake, made};
 
 /// Coordinates that share one stream.
 const CHUNK: usize = 8192;
 
 /// The stream of the count; coordinates use the streams from 1 upwards.
 const COUNT_STREAM: u64 = 0;
+
+/// The stream of the count behind a noised zeroing threshold: no model has so many chunks.
+const ZEROING_STREAM: u64 = u64::MAX;
 
 /// Steps per client on the grid of the count: half a client is a whole number of steps.
 const COUNT_STEPS: f64 = 1_048_576.0; // 2^20
@@ -60,6 +64,11 @@ impl std::fmt::Display for NoiseMode {
             Self::Release => "release noise: exact discrete Gaussian, system entropy",
         })
     }
+}
+
+/// The stream of the count behind the clip norm, which serves nothing else.
+fn count_stream() -> u64 {
+    COUNT_STREAM + u64::from(made(Mistake::CountSharesStream))
 }
 
 /// Where the randomness of one round comes from.
@@ -93,6 +102,7 @@ pub struct NoiseSpec {
     grid: Grid,
     stddev: f64,
     count_stddev: f64,
+    zeroing_stddev: f64,
 }
 
 impl NoiseSpec {
@@ -118,19 +128,30 @@ impl NoiseSpec {
                 return Err(AggregateError::OutOfRange { what, range, value });
             }
         }
-        Ok(Self { dim, grid, stddev, count_stddev })
+        Ok(Self { dim, grid, stddev, count_stddev, zeroing_stddev: 0.0 })
+    }
+
+    /// The same with noise of `zeroing_stddev` clients on a second centred count, the one behind a
+    /// zeroing threshold.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_zeroing_count(self, zeroing_stddev: f64) -> Result<Self, AggregateError> {
+        // The same range as for the other count.
+        Self::new(self.dim, self.grid, self.stddev, zeroing_stddev)?;
+        Ok(Self { zeroing_stddev, ..self })
     }
 
     /// No noise at all.
     #[must_use]
     pub fn none(dim: usize, grid: Grid) -> Self {
-        Self { dim, grid, stddev: 0.0, count_stddev: 0.0 }
+        Self { dim, grid, stddev: 0.0, count_stddev: 0.0, zeroing_stddev: 0.0 }
     }
 
     /// Whether there is nothing to draw.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        self.stddev <= 0.0 && self.count_stddev <= 0.0
+        self.stddev <= 0.0 && self.count_stddev <= 0.0 && self.zeroing_stddev <= 0.0
     }
 
     /// Number of coordinates.
@@ -157,30 +178,34 @@ impl NoiseSpec {
     /// [`AggregateError::Entropy`] if the operating system gives no randomness.
     pub fn draw(&self, source: &NoiseSource) -> Result<Noise, AggregateError> {
         let stddev_steps = self.stddev / self.grid.step();
-        let count_stddev_steps = self.count_stddev * COUNT_STEPS;
         let dim = if self.stddev > 0.0 { self.dim } else { 0 };
         let mut steps = vec![0.0; dim];
-        let count_steps = match source {
+        let counts = [
+            (self.count_stddev * COUNT_STEPS, count_stream()),
+            (self.zeroing_stddev * COUNT_STEPS, ZEROING_STREAM),
+        ];
+        let [count_steps, zeroing_steps] = match source {
             NoiseSource::Simulation { key } => {
                 simulation::fill(&mut steps, stddev_steps, key);
-                simulation::count(count_stddev_steps, key)
+                counts.map(|(stddev, stream)| simulation::count(stddev, key, stream))
             }
             NoiseSource::Release => {
                 let key = discrete_gaussian::system_key()?;
                 discrete_gaussian::fill(&mut steps, stddev_steps, &key);
-                discrete_gaussian::count(count_stddev_steps, &key)
+                counts.map(|(stddev, stream)| discrete_gaussian::count(stddev, &key, stream))
             }
         };
-        Ok(Noise { spec: *self, mode: source.mode(), steps, count_steps })
+        Ok(Noise { spec: *self, mode: source.mode(), steps, count_steps, zeroing_steps })
     }
 
     fn describe(&self) -> String {
         format!(
-            "{} coordinates of deviation {} on steps of {} and a count of deviation {}",
+            "{} coordinates of deviation {} on steps of {} and counts of deviation {} and {}",
             self.dim,
             self.stddev,
             self.grid.step(),
-            self.count_stddev
+            self.count_stddev,
+            self.zeroing_stddev
         )
     }
 }
@@ -193,15 +218,17 @@ pub struct Noise {
     mode: NoiseMode,
     /// Whole steps of the grid; empty where the deviation is zero.
     steps: Vec<f64>,
-    /// Whole steps of the grid of the count.
+    /// Whole steps of the grid of the counts.
     count_steps: f64,
+    zeroing_steps: f64,
 }
 
 impl Noise {
     /// No noise: for aggregators that need none, and for `z = 0`.
     pub fn none(dim: usize, grid: Grid) -> Self {
         let spec = NoiseSpec::none(dim, grid);
-        Self { spec, mode: NoiseMode::Simulation, steps: Vec::new(), count_steps: 0.0 }
+        let mode = NoiseMode::Simulation;
+        Self { spec, mode, steps: Vec::new(), count_steps: 0.0, zeroing_steps: 0.0 }
     }
 
     /// What it was drawn for.
@@ -228,13 +255,18 @@ impl Noise {
 
     /// The noise on the centred count, in clients: exact.
     pub(crate) fn on_count(&self) -> f64 {
-        self.count_steps / COUNT_STEPS
+        if made(Mistake::NoNoiseOnCount) { 0.0 } else { self.count_steps / COUNT_STEPS }
     }
 
-    /// Adds the noise to a sum in whole steps: exact.
-    pub(crate) fn add_to(&self, sum: &mut [f64]) {
+    /// The noise on the centred count behind a zeroing threshold, in clients: exact.
+    pub(crate) fn on_zeroing_count(&self) -> f64 {
+        self.zeroing_steps / COUNT_STEPS
+    }
+
+    /// Adds the noise to a sum in whole steps: exact with the factor 1, the only right one.
+    pub(crate) fn add_to(&self, sum: &mut [f64], factor: f64) {
         for (sum, noise) in sum.iter_mut().zip(&self.steps) {
-            *sum += noise;
+            *sum += noise * factor;
         }
     }
 }

@@ -72,7 +72,10 @@ impl RobustMean {
             ))
         });
         Ok(Self {
-            zeroer: Zeroer::new(&config.zeroing)?,
+            zeroer: match config.zeroing {
+                Zeroing::Noised(_) => return Err(AggregateError::NoNoiseHere),
+                other => Zeroer::new(&other)?,
+            },
             clip: clip.transpose()?,
             weighting: config.weighting,
         })
@@ -106,7 +109,7 @@ impl Aggregator for RobustMean {
         if let Some(estimator) = &mut self.clip {
             estimator.observe_actual(tally.unclipped, tally.clients);
         }
-        self.zeroer.observe(&tally);
+        self.zeroer.observe(&tally, 0.0, 1.0);
 
         Ok(Release {
             mean,

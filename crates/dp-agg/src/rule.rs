@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::grid::Grid;
+use crate::mistake::{Mistake, made};
 
 /// By which norm the zeroing threshold measures an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,11 +101,12 @@ impl UpdateRule {
     #[must_use]
     pub fn judge(&self, squared_norm: f64, largest: f64, dim: usize) -> Verdict {
         if !squared_norm.is_finite() {
+            let kept = made(Mistake::ClippedBeforeFiniteCheck);
             return Verdict {
-                scale: 0.0,
+                scale: f64::from(u8::from(kept)),
                 norm: 0.0,
                 magnitude: 0.0,
-                finite: false,
+                finite: kept,
                 zeroed: false,
                 unclipped: true,
             };

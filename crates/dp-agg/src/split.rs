@@ -17,6 +17,7 @@
 use serde::Serialize;
 
 use crate::error::{AggregateError, in_range};
+use crate::mistake::{Mistake, made};
 
 /// Largest multiplier: beyond it the noise would no longer be exact on the grid.
 pub(crate) const LARGEST_MULTIPLIER: f64 = 65_536.0;
@@ -27,6 +28,7 @@ pub struct NoiseSplit {
     total: f64,
     values: f64,
     count_stddev: f64,
+    zeroing_stddev: f64,
 }
 
 impl NoiseSplit {
@@ -52,10 +54,12 @@ impl NoiseSplit {
             in_range(given, holds, "deviation of the clip count", "[0, 2^27]")?;
         }
         if total <= 0.0 {
-            return Ok(Self { total, values: 0.0, count_stddev: count_stddev.unwrap_or(0.0) });
+            let count_stddev = count_stddev.unwrap_or(0.0);
+            return Ok(Self { total, values: 0.0, count_stddev, zeroing_stddev: 0.0 });
         }
         let count_stddev = count_stddev.unwrap_or(0.05 * expected);
-        let share = total / (2.0 * count_stddev);
+        let sensitivity = if made(Mistake::CountSensitivityOne) { 1.0 } else { 0.5 };
+        let share = total * sensitivity / count_stddev;
         // Also refuses a deviation of zero, where the share is infinite.
         if share >= 1.0 {
             let noise_multiplier = total;
@@ -64,7 +68,7 @@ impl NoiseSplit {
         let values = total / ((1.0 - share) * (1.0 + share)).sqrt();
         let holds = values <= LARGEST_MULTIPLIER;
         in_range(values, holds, "noise multiplier left for the updates", "[0, 65536]")?;
-        Ok(Self { total, values, count_stddev })
+        Ok(Self { total, values, count_stddev, zeroing_stddev: 0.0 })
     }
 
     /// All noise goes on the updates: the split of a fixed clip norm, which needs no count.
@@ -73,7 +77,38 @@ impl NoiseSplit {
     /// [`AggregateError::OutOfRange`] if `noise_multiplier` is outside `[0, 65536]`.
     pub fn all_on_values(noise_multiplier: f64) -> Result<Self, AggregateError> {
         let total = check_multiplier(noise_multiplier)?;
-        Ok(Self { total, values: total, count_stddev: 0.0 })
+        Ok(Self { total, values: total, count_stddev: 0.0, zeroing_stddev: 0.0 })
+    }
+
+    /// Takes the share of a second count, the one behind a noised zeroing threshold, from the
+    /// share of the updates: the total stays what it is. Parameters and errors as in
+    /// [`new`](Self::new).
+    ///
+    /// # Errors
+    /// [`AggregateError::NothingLeftAfterCounts`], or as [`new`](Self::new).
+    pub fn with_zeroing_count(
+        self,
+        clients_per_round: f64,
+        zeroing_stddev: Option<f64>,
+    ) -> Result<Self, AggregateError> {
+        // What is left for the updates is split once more, by the same rule.
+        let rest =
+            Self::new(self.values, clients_per_round, zeroing_stddev).map_err(
+                |error| match error {
+                    AggregateError::NothingLeftForValues {
+                        count_stddev: zeroing_stddev, ..
+                    } => {
+                        let Self { total: noise_multiplier, count_stddev, .. } = self;
+                        AggregateError::NothingLeftAfterCounts {
+                            noise_multiplier,
+                            count_stddev,
+                            zeroing_stddev,
+                        }
+                    }
+                    other => other,
+                },
+            )?;
+        Ok(Self { values: rest.values, zeroing_stddev: rest.count_stddev, ..self })
     }
 
     /// The total multiplier `z`: what an accountant prices.
@@ -92,6 +127,13 @@ impl NoiseSplit {
     #[must_use]
     pub fn count_stddev(&self) -> f64 {
         self.count_stddev
+    }
+
+    /// Standard deviation of the noise on the centred count behind a noised zeroing threshold, in
+    /// clients; 0 where there is none.
+    #[must_use]
+    pub fn zeroing_stddev(&self) -> f64 {
+        self.zeroing_stddev
     }
 
     /// Whether the count takes so much that the updates need at least twice the noise asked for:
@@ -120,6 +162,13 @@ mod tests {
     fn a_deviation_of_zero_leaves_nothing_for_the_updates() {
         let error = NoiseSplit::new(0.5, 50.0, Some(0.0)).expect_err("nothing left");
         assert!(matches!(error, AggregateError::NothingLeftForValues { .. }), "{error}");
+    }
+
+    #[test]
+    fn two_counts_may_leave_nothing_either() {
+        let split = NoiseSplit::new(0.5, 6.0, None).expect("one count leaves something");
+        let error = split.with_zeroing_count(6.0, None).expect_err("two do not");
+        assert!(error.to_string().starts_with("noise multiplier 0.5 leaves nothing"), "{error}");
     }
 
     #[test]

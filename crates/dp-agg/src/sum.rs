@@ -8,6 +8,7 @@
 //! nor the way they were divided among workers changes a bit of it.
 
 use crate::grid::round_to_whole;
+use crate::mistake::{Mistake, made};
 use crate::rule::{UpdateRule, Verdict, Weighting};
 
 /// Clients that a clipped sum holds without any rounding: each adds less than `2^31` steps to a
@@ -53,6 +54,24 @@ impl SecretSum {
         self.steps.len()
     }
 
+    /// A mistake: each half of the update is clipped by itself.
+    fn add_by_parts(&mut self, update: &[f32], examples: u64) -> Verdict {
+        let (squares, largest) = measure_update(update);
+        let whole = self.rule.judge(squares, largest, update.len());
+        self.count(&whole, examples);
+        let half = update.len() / 2;
+        for (start, part) in [(0, &update[..half]), (half, &update[half..])] {
+            let (squares, largest) = measure_update(part);
+            let verdict = self.rule.judge(squares, largest, part.len());
+            let factor = verdict.scale / self.rule.grid().step();
+            if factor > 0.0 && whole.finite {
+                let steps = &mut self.steps[start..start + part.len()];
+                accumulate(steps, factor, part.iter().copied());
+            }
+        }
+        whole
+    }
+
     /// Puts one client's update (initial minus trained weights) through the rule and adds it.
     /// `examples` is the number of the client's examples, its weight under
     /// [`Weighting::Examples`].
@@ -61,6 +80,9 @@ impl SecretSum {
     /// If `update` does not have the length that the sum was opened with.
     pub fn add(&mut self, update: &[f32], examples: u64) -> Verdict {
         assert_eq!(update.len(), self.steps.len(), "an update has one number a parameter");
+        if made(Mistake::ClippedByParts) {
+            return self.add_by_parts(update, examples);
+        }
         let (squares, largest) = measure_update(update);
         let verdict = self.rule.judge(squares, largest, update.len());
         let factor = self.count(&verdict, examples);
@@ -121,6 +143,7 @@ impl SecretSum {
     fn count(&mut self, verdict: &Verdict, examples: u64) -> f64 {
         let weight = match self.rule.weighting {
             _ if !verdict.finite => 0.0,
+            Weighting::Uniform if made(Mistake::WeightedByExamples) => examples as f64,
             Weighting::Uniform => 1.0,
             Weighting::Examples => examples as f64,
         };

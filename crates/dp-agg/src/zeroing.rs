@@ -1,8 +1,11 @@
 //! Zeroing: an update far too large becomes zeros before it is clipped.
 //!
 //! A safeguard against broken clients. Its adaptive form follows the 0.98 quantile of the largest
-//! coordinates and zeroes above twice that plus one. That form looks at exact counts of exact
-//! values, so no guarantee covers it; the other two are covered.
+//! coordinates and zeroes above twice that plus one. As the field does it, that form looks at
+//! exact counts of exact values, so no guarantee covers it ([`Zeroing::Adaptive`]). The *noised*
+//! form follows the same quantile on a noised count: one client moves the centred count by at most
+//! one half, and the release is priced like the count behind an adaptive clip norm. It and the
+//! constant threshold are covered.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +28,11 @@ pub enum Zeroing {
         #[serde(default)]
         magnitude: Magnitude,
     },
-    /// Above a multiple of a running quantile. Not covered by the guarantee.
+    /// Above a multiple of a running quantile, on exact counts. Not covered by the guarantee.
     Adaptive(AdaptiveZeroing),
+    /// Above a multiple of a running quantile, on noised counts. Covered by the guarantee, and
+    /// paid for.
+    Noised(NoisedZeroing),
 }
 
 /// [`Zeroing`] as it is read: a variant without fields would let unknown ones pass.
@@ -40,6 +46,7 @@ enum ZeroingText {
         magnitude: Magnitude,
     },
     Adaptive(AdaptiveZeroing),
+    Noised(NoisedZeroing),
 }
 
 impl From<ZeroingText> for Zeroing {
@@ -50,6 +57,7 @@ impl From<ZeroingText> for Zeroing {
                 Self::Constant { threshold, magnitude }
             }
             ZeroingText::Adaptive(adaptive) => Self::Adaptive(adaptive),
+            ZeroingText::Noised(noised) => Self::Noised(noised),
         }
     }
 }
@@ -92,12 +100,64 @@ impl Default for AdaptiveZeroing {
     }
 }
 
+impl AdaptiveZeroing {
+    fn estimator(&self) -> Result<QuantileEstimator, AggregateError> {
+        let config = QuantileConfig::new(
+            self.initial,
+            self.target,
+            self.learning_rate,
+            QuantileUpdate::Geometric,
+        );
+        QuantileEstimator::new(config.reported_as(self.multiplier, self.increment))
+    }
+}
+
+/// [`AdaptiveZeroing`] on a noised count. The rate is smaller than there, because noise would
+/// otherwise throw the threshold about by factors.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NoisedZeroing {
+    /// First estimate of the quantile, `> 0`: 10.
+    pub initial: f64,
+    /// Which quantile, in `[0, 1]`: 0.98.
+    pub target: f64,
+    /// Rate of the geometric update, `≥ 0`: 0.2.
+    pub learning_rate: f64,
+    /// Factor from quantile to threshold, `≥ 0`: 2.
+    pub multiplier: f64,
+    /// What is added to the threshold, `≥ 0`: 1.
+    pub increment: f64,
+    /// What is measured: the largest coordinate.
+    pub magnitude: Magnitude,
+    /// Standard deviation of the noise on the count, in clients; by default a twentieth of the
+    /// clients per round. Its multiplier is twice that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count_stddev: Option<f64>,
+}
+
+impl Default for NoisedZeroing {
+    fn default() -> Self {
+        let AdaptiveZeroing { initial, target, multiplier, increment, magnitude, .. } =
+            AdaptiveZeroing::default();
+        let (learning_rate, count_stddev) = (0.2, None);
+        Self { initial, target, learning_rate, multiplier, increment, magnitude, count_stddev }
+    }
+}
+
+impl NoisedZeroing {
+    fn quantile(&self) -> AdaptiveZeroing {
+        let Self { initial, target, learning_rate, multiplier, increment, magnitude, .. } = *self;
+        AdaptiveZeroing { initial, target, learning_rate, multiplier, increment, magnitude }
+    }
+}
+
 /// Zeroing with its state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Zeroer {
     Off,
     Constant { threshold: f64, magnitude: Magnitude },
     Adaptive { estimator: QuantileEstimator, magnitude: Magnitude },
+    Noised { estimator: QuantileEstimator, magnitude: Magnitude },
 }
 
 impl Zeroer {
@@ -110,16 +170,12 @@ impl Zeroer {
                 Self::Constant { threshold, magnitude }
             }
             Zeroing::Adaptive(adaptive) => {
-                let config = QuantileConfig::new(
-                    adaptive.initial,
-                    adaptive.target,
-                    adaptive.learning_rate,
-                    QuantileUpdate::Geometric,
-                );
-                let config = config.reported_as(adaptive.multiplier, adaptive.increment);
-                let estimator = QuantileEstimator::new(config)?;
-                Self::Adaptive { estimator, magnitude: adaptive.magnitude }
+                Self::Adaptive { estimator: adaptive.estimator()?, magnitude: adaptive.magnitude }
             }
+            Zeroing::Noised(noised) => Self::Noised {
+                estimator: noised.quantile().estimator()?,
+                magnitude: noised.magnitude,
+            },
         })
     }
 
@@ -128,14 +184,18 @@ impl Zeroer {
         match self {
             Self::Off => None,
             Self::Constant { threshold, .. } => Some(*threshold),
-            Self::Adaptive { estimator, .. } => Some(estimator.report()),
+            Self::Adaptive { estimator, .. } | Self::Noised { estimator, .. } => {
+                Some(estimator.report())
+            }
         }
     }
 
     /// The running quantile, where there is one.
     pub(crate) fn estimate(&self) -> Option<f64> {
         match self {
-            Self::Adaptive { estimator, .. } => Some(estimator.estimate()),
+            Self::Adaptive { estimator, .. } | Self::Noised { estimator, .. } => {
+                Some(estimator.estimate())
+            }
             Self::Off | Self::Constant { .. } => None,
         }
     }
@@ -144,7 +204,9 @@ impl Zeroer {
     pub(crate) fn apply(&self, rule: UpdateRule) -> UpdateRule {
         let magnitude = match *self {
             Self::Off => Magnitude::default(),
-            Self::Constant { magnitude, .. } | Self::Adaptive { magnitude, .. } => magnitude,
+            Self::Constant { magnitude, .. }
+            | Self::Adaptive { magnitude, .. }
+            | Self::Noised { magnitude, .. } => magnitude,
         };
         UpdateRule {
             zeroing_threshold: self.threshold(),
@@ -154,17 +216,27 @@ impl Zeroer {
         }
     }
 
-    /// Moves the running quantile by what the rule counted.
-    pub(crate) fn observe(&mut self, tally: &Tally) {
-        if let Self::Adaptive { estimator, .. } = self {
-            estimator.observe_actual(tally.within_estimate, tally.clients);
+    /// Moves the running quantile by what the rule counted: exactly where no guarantee is asked
+    /// for, else with `noise` (in clients) on the centred count and `expected` as its divisor.
+    pub(crate) fn observe(&mut self, tally: &Tally, noise: f64, expected: f64) {
+        match self {
+            Self::Off | Self::Constant { .. } => {}
+            Self::Adaptive { estimator, .. } => {
+                estimator.observe_actual(tally.within_estimate, tally.clients);
+            }
+            Self::Noised { estimator, .. } => {
+                let centred = tally.within_estimate as f64 - 0.5 * tally.clients as f64;
+                estimator.observe_expected(centred + noise, expected);
+            }
         }
     }
 
     /// This zeroing with a saved estimate.
     pub(crate) fn restored(mut self, saved: Option<f64>) -> Result<Self, AggregateError> {
         match (&mut self, saved) {
-            (Self::Adaptive { estimator, .. }, Some(estimate)) => estimator.restore(estimate)?,
+            (Self::Adaptive { estimator, .. } | Self::Noised { estimator, .. }, Some(estimate)) => {
+                estimator.restore(estimate)?
+            }
             (Self::Off | Self::Constant { .. }, None) => {}
             _ => return Err(AggregateError::StateMismatch { what: "zeroing estimate" }),
         }

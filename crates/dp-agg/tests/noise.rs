@@ -141,3 +141,31 @@ fn neighbouring_streams_are_uncorrelated() {
         assert!(value.abs() < 5.0 * 0.0039, "{name}: {value}");
     }
 }
+
+/// The noise on the count is none of the noises on the coordinates: else the released clip norm
+/// would give one of them away.
+#[test]
+fn the_count_has_a_stream_of_its_own() {
+    for key in 0..20 {
+        let mut aggregator = GaussianAggregator::new(GaussianConfig {
+            noise_multiplier: 1.0,
+            clients_per_round: 100.0,
+            zeroing: Zeroing::Off,
+            clipping: Clipping::Adaptive(AdaptiveClipping { initial: 1.0, ..Default::default() }),
+        })
+        .expect("in range");
+        let multiplier = aggregator.split().values();
+        let deviation = aggregator.split().count_stddev();
+        let sum = SecretSum::open(&aggregator.rule(), 20_000);
+        let noise = aggregator.noise(20_000).draw(&NoiseSource::Simulation { key: [key; 32] });
+        let release = aggregator.release(sum, noise.expect("seeded")).expect("this round's");
+        let share = release.measurements.unclipped_share.expect("it moves");
+        let on_count = (share - 0.5) * 100.0 / deviation;
+        for value in release.mean {
+            let on_value = f64::from(value) * 100.0 / multiplier;
+            // The grid of the count has steps of 2^-20 clients; two of 400,000 normal draws come
+            // this close to a given one about once in two thousand tests.
+            assert!((on_value - on_count).abs() > 1e-9, "key {key}: {on_value}");
+        }
+    }
+}

@@ -4,8 +4,9 @@ use dp_accounting::{
     Accountant, Delta, DpEvent, Epsilon, Neighboring, RdpAccountant, SamplingProbability,
 };
 use dp_agg::{
-    AdaptiveClipping, Aggregator, Clipping, GaussianAggregator, GaussianConfig, NoiseSource,
-    NoiseSplit, PlainMean, Release, SecretSum, Weighting, Zeroing,
+    AdaptiveClipping, AggregateError, Aggregator, Clipping, GaussianAggregator, GaussianConfig,
+    Measurements, NoiseSource, NoiseSplit, NoisedZeroing, PlainMean, Release, RobustConfig,
+    RobustMean, SecretSum, Uncovered, Weighting, Zeroing,
 };
 use proptest::prelude::*;
 
@@ -119,4 +120,48 @@ fn the_noise_that_is_drawn_is_the_noise_that_is_priced() {
     // One client moves the count by one half.
     let measured = measured / 0.5;
     assert!((measured / priced[1] - 1.0).abs() < 0.055, "{measured} for {}", priced[1]);
+}
+
+/// A noised zeroing threshold is a third release, priced like the count behind the clip norm: the
+/// total stays what was asked for, and the noise that is drawn is the noise that is priced (4,000
+/// rounds: 1.1 per cent a standard error, the bar at five).
+#[test]
+fn a_noised_zeroing_threshold_is_paid_for() {
+    let m = 40.0;
+    let zeroing = Zeroing::Noised(NoisedZeroing {
+        target: 0.5,
+        multiplier: 1.0,
+        increment: 0.0,
+        ..NoisedZeroing::default()
+    });
+    for clipping in [Clipping::default(), Clipping::Fixed { clip_norm: 1.0 }] {
+        let config =
+            GaussianConfig { noise_multiplier: 1.5, clients_per_round: m, zeroing, clipping };
+        let mut aggregator = GaussianAggregator::new(config).expect("in range");
+        let priced = multipliers(&aggregator.event());
+        assert_eq!(priced.len(), if clipping == Clipping::default() { 3 } else { 2 });
+        let total = priced.iter().map(|multiplier| multiplier.powi(-2)).sum::<f64>().powf(-0.5);
+        assert!((total / 1.5 - 1.0).abs() < 1e-12, "{total}");
+
+        let mut squares = 0.0;
+        for round in 0..4000_u32 {
+            let sum = SecretSum::open(&aggregator.rule(), 0);
+            let mut key = [5; 32];
+            key[..4].copy_from_slice(&round.to_le_bytes());
+            let noise = aggregator.noise(0).draw(&NoiseSource::Simulation { key });
+            let release = aggregator.release(sum, noise.expect("seeded")).expect("this round's");
+            assert!(release.uncovered.iter().all(|gap| *gap == Uncovered::SimulationNoise));
+            let Measurements { zeroing_threshold, next_zeroing_threshold, .. } =
+                release.measurements;
+            let (before, after) =
+                (zeroing_threshold.expect("there is one"), next_zeroing_threshold.expect("too"));
+            let share = 0.5 - (after / before).ln() / 0.2;
+            squares += ((share - 0.5) * m).powi(2);
+        }
+        let measured = (squares / 4000.0).sqrt() / 0.5;
+        let last = priced.last().expect("a price for the threshold");
+        assert!((measured / last - 1.0).abs() < 0.055, "{measured} for {last}");
+    }
+    let robust = RobustConfig { zeroing, clipping: None, weighting: Weighting::Uniform };
+    assert_eq!(RobustMean::new(robust).err(), Some(AggregateError::NoNoiseHere));
 }

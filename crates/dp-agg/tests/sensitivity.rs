@@ -5,7 +5,7 @@
 
 use dp_agg::{
     AdaptiveClipping, Aggregator, Clipping, GaussianAggregator, GaussianConfig, NoiseSource,
-    Release, SecretSum, Zeroing,
+    NoisedZeroing, Release, SecretSum, Zeroing,
 };
 use proptest::prelude::*;
 
@@ -71,6 +71,56 @@ proptest! {
         let moved = (share(&updates) - share(&fewer)).abs() * 100.0;
         prop_assert!((moved - 0.5).abs() < 1e-12, "{moved}");
     }
+}
+
+/// Whatever a client sends, it moves the centred count behind a noised zeroing threshold by one
+/// half: with target 1/2 and rate 1 the threshold's logarithm moves by that over the expected
+/// number of clients.
+#[test]
+fn removing_any_client_moves_the_zeroing_count_by_one_half() {
+    let threshold = |updates: &[Vec<f32>]| {
+        let zeroing = Zeroing::Noised(NoisedZeroing {
+            initial: 1.0,
+            target: 0.5,
+            learning_rate: 1.0,
+            multiplier: 1.0,
+            increment: 0.0,
+            ..NoisedZeroing::default()
+        });
+        let aggregator = GaussianAggregator::new(GaussianConfig {
+            noise_multiplier: 0.0,
+            clients_per_round: 100.0,
+            zeroing,
+            clipping: Clipping::Fixed { clip_norm: 1.0 },
+        })
+        .expect("in range");
+        let next = release(aggregator, updates).measurements.next_zeroing_threshold;
+        next.expect("it moves").ln() * 100.0
+    };
+    let updates: Vec<Vec<f32>> =
+        [0.0, 0.5, 1.0, 2.0, 1e30, f32::NAN, f32::INFINITY].map(|value| vec![value; 4]).into();
+    for place in 0..updates.len() {
+        let mut fewer = updates.clone();
+        fewer.remove(place);
+        let moved = (threshold(&updates) - threshold(&fewer)).abs();
+        assert!((moved - 0.5).abs() < 1e-9, "client {place} moves it by {moved}");
+    }
+}
+
+/// A client with many examples weighs no more than one with few: its influence would grow with
+/// its data.
+#[test]
+fn the_number_of_examples_moves_nothing() {
+    let clip = Clipping::Fixed { clip_norm: 1.0 };
+    let sum_of = |examples: u64| {
+        let mut aggregator = aggregator(clip, 1.0);
+        let mut sum = SecretSum::open(&aggregator.rule(), 3);
+        sum.add(&[3.0, 0.0, 4.0], examples);
+        let noise = aggregator.noise(3).draw(&NoiseSource::Simulation { key: [0; 32] });
+        aggregator.release(sum, noise.expect("a seeded draw")).expect("opened for this round").mean
+    };
+    assert_eq!(sum_of(1), sum_of(1000));
+    assert_eq!(sum_of(1), sum_of(0));
 }
 
 /// Who was there must not show: the divisor is the expected number, a constant.

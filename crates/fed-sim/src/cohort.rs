@@ -5,6 +5,7 @@
 //! "Poisson".
 
 use dp_accounting::{DpEvent, Neighboring, SamplingProbability};
+use dp_agg::mistake::{Mistake, made};
 use rand::seq::index;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,12 @@ impl CohortSampler {
     /// cohorts.
     pub fn sample(&self, rng: &mut impl Rng) -> Vec<usize> {
         match *self {
+            Self::Poisson { population, probability } if made(Mistake::PoissonDrawnFixed) => {
+                let size = (probability.get() * population as f64).round() as usize;
+                let mut cohort = index::sample(rng, population, size).into_vec();
+                cohort.sort_unstable();
+                cohort
+            }
             Self::Poisson { population, probability } => {
                 poisson(population, probability.get(), rng)
             }
@@ -102,6 +109,12 @@ impl CohortSampler {
     pub fn amplify(&self, event: DpEvent) -> DpEvent {
         match *self {
             Self::Poisson { probability, .. } => event.poisson_sampled(probability),
+            Self::FixedSize { population, size } if made(Mistake::FixedSizeAtPoissonPrice) => {
+                match SamplingProbability::new(size as f64 / population as f64) {
+                    Ok(probability) => event.poisson_sampled(probability),
+                    Err(_) => event,
+                }
+            }
             Self::FixedSize { population, size } => {
                 event.fixed_size_sampled(population as u64, size as u64)
             }
@@ -113,6 +126,9 @@ impl CohortSampler {
     pub fn relation(&self) -> Neighboring {
         match self {
             Self::Poisson { .. } => Neighboring::AddOrRemoveOne,
+            Self::FixedSize { .. } if made(Mistake::FixedSizeAtPoissonPrice) => {
+                Neighboring::AddOrRemoveOne
+            }
             Self::FixedSize { .. } => Neighboring::ReplaceOne,
         }
     }

@@ -5,7 +5,7 @@ use dp_accounting::rdp::{self, Conversion};
 use dp_accounting::{Accountant, AccountingError, Epsilon, Ledger, Neighboring, RdpAccountant};
 use dp_agg::{
     AggregateError, Aggregator, Clipping, GaussianAggregator, GaussianConfig, NoiseSplit,
-    PlainMean, RobustConfig, RobustMean,
+    PlainMean, RobustConfig, RobustMean, Zeroing,
 };
 
 use crate::cohort::{CohortSampler, Sampling};
@@ -27,12 +27,7 @@ pub fn sampler(config: &RunConfig, population: usize) -> Result<CohortSampler, S
 pub fn aggregator(config: &RunConfig) -> Result<Box<dyn Aggregator>, AggregateError> {
     Ok(match config.aggregation {
         AggregationConfig::Private { zeroing, clipping } => {
-            Box::new(GaussianAggregator::new(GaussianConfig {
-                noise_multiplier: config.noise_multiplier.get(),
-                clients_per_round: config.clients_per_round,
-                zeroing,
-                clipping,
-            })?)
+            Box::new(GaussianAggregator::new(gaussian(config, zeroing, clipping))?)
         }
         AggregationConfig::Mean { weighting } => Box::new(PlainMean::new(weighting)),
         AggregationConfig::Robust { zeroing, clipping, weighting } => {
@@ -42,17 +37,26 @@ pub fn aggregator(config: &RunConfig) -> Result<Box<dyn Aggregator>, AggregateEr
     })
 }
 
-/// How the run's noise is split between the updates and the count behind an adaptive clip.
+fn gaussian(config: &RunConfig, zeroing: Zeroing, clipping: Clipping) -> GaussianConfig {
+    GaussianConfig {
+        noise_multiplier: config.noise_multiplier.get(),
+        clients_per_round: config.clients_per_round,
+        zeroing,
+        clipping,
+    }
+}
+
+/// How the run's noise is split between the updates and the counts behind an adaptive clip norm
+/// and a noised zeroing threshold.
 ///
 /// # Errors
 /// [`AggregateError`] if the noise cannot be split.
 pub fn noise_split(config: &RunConfig) -> Result<NoiseSplit, AggregateError> {
-    let noise = config.noise_multiplier.get();
     match config.aggregation {
-        AggregationConfig::Private { clipping: Clipping::Adaptive(adaptive), .. } => {
-            NoiseSplit::new(noise, config.clients_per_round, adaptive.count_stddev)
+        AggregationConfig::Private { zeroing, clipping } => {
+            Ok(*GaussianAggregator::new(gaussian(config, zeroing, clipping))?.split())
         }
-        _ => NoiseSplit::all_on_values(noise),
+        _ => NoiseSplit::all_on_values(config.noise_multiplier.get()),
     }
 }
 

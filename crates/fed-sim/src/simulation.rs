@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use dp_accounting::{Epsilon, Ledger};
+use dp_agg::mistake::{Mistake, made};
 use dp_agg::{Aggregator, Noise, NoiseMode, NoiseSource};
 use fed_data::{Examples, FederatedData, ShuffleSeed};
 use fed_model::{CohortJob, CohortSum, Learner, LocalWork, Metrics};
@@ -257,8 +258,11 @@ impl<'a> Simulation<'a> {
         let stddev = spec.stddev();
         // Paid before it is released: a failure in between charges too much, never too little.
         let event = self.sampler.amplify(self.aggregator.event());
-        observer.charge(round, &event)?;
-        self.ledger.record(event);
+        let late = made(Mistake::LedgerAfterModel).then(|| event.clone());
+        if late.is_none() && !(made(Mistake::EmptyRoundFree) && cohort.is_empty()) {
+            observer.charge(round, &event)?;
+            self.ledger.record(event);
+        }
         let release = self.aggregator.release(sum, noise)?;
         let released_at = Instant::now();
 
@@ -267,6 +271,10 @@ impl<'a> Simulation<'a> {
             self.mime_velocity = velocity;
         }
         self.round += 1;
+        if let Some(event) = late {
+            observer.charge(round, &event)?;
+            self.ledger.record(event);
+        }
 
         let mut metrics = Metrics::default();
         let mut diagnostics = Diagnostics {
@@ -313,9 +321,10 @@ impl<'a> Simulation<'a> {
 
     /// Where this round's noise comes from.
     fn noise_source(&self) -> NoiseSource {
+        let round = if made(Mistake::SameNoiseEveryRound) { 0 } else { self.round };
         match self.config.noise {
             NoiseMode::Simulation => NoiseSource::Simulation {
-                key: self.config.seed.key(Stream::Noise, u64::from(self.round)),
+                key: self.config.seed.key(Stream::Noise, u64::from(round)),
             },
             NoiseMode::Release => NoiseSource::Release,
         }
@@ -325,6 +334,9 @@ impl<'a> Simulation<'a> {
     /// amplifies nothing, so a release takes the system's entropy here too.
     fn cohort_rng(&self) -> Result<ChaCha20Rng, SimError> {
         match self.config.noise {
+            NoiseMode::Release if made(Mistake::ReleaseCohortSeeded) => {
+                Ok(self.config.seed.rng(Stream::Cohort, u64::from(self.round)))
+            }
             NoiseMode::Simulation => {
                 Ok(self.config.seed.rng(Stream::Cohort, u64::from(self.round)))
             }

@@ -120,20 +120,36 @@ fn mechanism(config: &RunConfig) -> String {
         AggregationConfig::Robust { .. } => {
             "mean of updates clipped at a quantile of the raw norms: no noise".into()
         }
-        AggregationConfig::Private { clipping: Clipping::Fixed { clip_norm }, .. } => format!(
-            "Gaussian noise of multiplier {z} on the sum of updates clipped to L2 norm {clip_norm}"
-        ),
-        AggregationConfig::Private { clipping: Clipping::Adaptive(_), .. } => {
-            match plan::noise_split(config) {
-                Ok(split) => format!(
+        AggregationConfig::Private { clipping, zeroing } => {
+            let Ok(split) = plan::noise_split(config) else {
+                return format!("Gaussian noise of total multiplier {z}");
+            };
+            let clip = match clipping {
+                Clipping::Fixed { clip_norm } => format!("L2 norm {clip_norm}"),
+                Clipping::Adaptive(_) => "an adaptive L2 norm".to_owned(),
+            };
+            let mut text = if split.values().total_cmp(&z.get()).is_eq() {
+                format!("Gaussian noise of multiplier {z} on the sum of updates clipped to {clip}")
+            } else {
+                format!(
                     "Gaussian noise of total multiplier {z}: {:.6} on the sum of updates clipped to \
-                     an adaptive L2 norm, and a standard deviation of {} on the count that moves \
-                     the norm",
-                    split.values(),
+                     {clip}",
+                    split.values()
+                )
+            };
+            if let Clipping::Adaptive(_) = clipping {
+                text += &format!(
+                    ", and a standard deviation of {} on the count that moves the norm",
                     split.count_stddev()
-                ),
-                Err(_) => format!("Gaussian noise of total multiplier {z}"),
+                );
             }
+            if let Zeroing::Noised(_) = zeroing {
+                text += &format!(
+                    ", and a standard deviation of {} on the count that moves the zeroing threshold",
+                    split.zeroing_stddev()
+                );
+            }
+            text
         }
     }
 }

@@ -163,3 +163,74 @@ fn purposes_do_not_share_randomness() {
     };
     assert_eq!(first(0.0), first(0.3));
 }
+
+/// Zeroing on a noised count is inside the guarantee: named as part of the mechanism, not among
+/// what is not covered, at the same total price.
+#[test]
+fn noised_zeroing_is_part_of_the_mechanism() {
+    let said = |zeroing: dp_agg::Zeroing| {
+        let mut config = config(0.3, 6.0);
+        let clipping = dp_agg::Clipping::default();
+        config.aggregation = fed_sim::config::AggregationConfig::Private { zeroing, clipping };
+        let ledger = plan::planned_ledger(&config, 30).expect("a plan");
+        let sampler = plan::sampler(&config, 30).expect("sound");
+        PrivacyStatement::new(&config, &sampler, 30, &ledger, 1).expect("said")
+    };
+    let noised = said(dp_agg::Zeroing::Noised(dp_agg::NoisedZeroing {
+        count_stddev: Some(1.0),
+        ..Default::default()
+    }));
+    let off = said(dp_agg::Zeroing::Off);
+    assert!((noised.epsilon.get() / off.epsilon.get() - 1.0).abs() < 1e-9);
+    let text = noised.to_string();
+    assert!(text.contains("1 on the count that moves the zeroing threshold"), "{text}");
+    assert!(!text.contains("adaptive zeroing"), "{text}");
+}
+
+/// What two rounds without clients move the model by is their noise: never the same twice.
+#[test]
+fn every_round_has_noise_of_its_own() {
+    let (population, learner) = (population(), learner(1));
+    let mut config = config(0.3, 6.0);
+    config.server =
+        fed_sim::ServerOptimizer::Sgd { learning_rate: 1.0, momentum: 0.0, nesterov: false };
+    let fixed = dp_agg::Clipping::Fixed { clip_norm: 1.0 };
+    config.aggregation = fed_sim::config::AggregationConfig::Private {
+        zeroing: dp_agg::Zeroing::Off,
+        clipping: fixed,
+    };
+    let mut run = Simulation::new(config, &population, &*learner).expect("sound");
+    let mut moves = Vec::new();
+    for _ in 0..3 {
+        let before = run.params().to_vec();
+        run.step_with_cohort(&[]).expect("an empty round");
+        let moved: Vec<f64> =
+            run.params().iter().zip(before).map(|(a, b)| f64::from(a - b)).collect();
+        moves.push(moved);
+    }
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (a, b) = (&moves[one], &moves[other]);
+        let correlation = product(a, b) / (product(a, a) * product(b, b)).sqrt();
+        // 83 parameters: seven standard errors.
+        assert!(
+            correlation.abs() < 7.0 / 83.0_f64.sqrt(),
+            "rounds {one} and {other}: {correlation}"
+        );
+    }
+}
+
+/// With release noise the cohort comes from the system: the seed, which a record may show, must
+/// not tell who was there.
+#[test]
+fn a_release_draws_cohorts_that_its_seed_does_not_tell() {
+    let (population, learner) = (population(), learner(1));
+    let clients = || {
+        let mut config = config(0.3, 15.0);
+        config.noise = dp_agg::NoiseMode::Release;
+        let mut run = Simulation::new(config, &population, &*learner).expect("sound");
+        let examples = |_| run.step().expect("a round").0.diagnostics.examples;
+        (0..8).map(examples).collect::<Vec<u64>>()
+    };
+    assert_ne!(clients(), clients(), "eight cohorts of about 15 of 30, twice the same");
+}

@@ -19,10 +19,14 @@ use rayon::prelude::*;
 use super::simulation::stream;
 use super::{CHUNK, COUNT_STREAM};
 use crate::error::AggregateError;
+use crate::mistake::{Mistake, made};
 
 /// A fresh key of the operating system.
 pub(super) fn system_key() -> Result<[u8; 32], AggregateError> {
     let mut key = [0; 32];
+    if made(Mistake::ReleaseKeyFixed) {
+        return Ok(key);
+    }
     SysRng
         .try_fill_bytes(&mut key)
         .map_err(|error| AggregateError::Entropy { message: error.to_string() })?;
@@ -40,18 +44,14 @@ pub(super) fn fill(steps: &mut [f64], stddev: f64, key: &[u8; 32]) {
     });
 }
 
-/// One draw for the count.
-pub(super) fn count(stddev: f64, key: &[u8; 32]) -> f64 {
-    if stddev > 0.0 {
-        draw(whole_scale(stddev), &mut stream(key, COUNT_STREAM)) as f64
-    } else {
-        0.0
-    }
+/// One draw for a count, from the count's own stream.
+pub(super) fn count(stddev: f64, key: &[u8; 32], number: u64) -> f64 {
+    if stddev > 0.0 { draw(whole_scale(stddev), &mut stream(key, number)) as f64 } else { 0.0 }
 }
 
 /// The scale, rounded up; at most `2^47`, as the spec checked.
 fn whole_scale(stddev: f64) -> u64 {
-    stddev.ceil() as u64
+    if made(Mistake::ScaleRoundedDown) { stddev.floor() as u64 } else { stddev.ceil() as u64 }
 }
 
 /// One draw from the discrete Gaussian of scale `scale`, in `1..=2^47`.

@@ -18,9 +18,9 @@ pub(super) fn fill(steps: &mut [f64], stddev: f64, key: &[u8; 32]) {
     });
 }
 
-/// One draw for the count.
-pub(super) fn count(stddev: f64, key: &[u8; 32]) -> f64 {
-    if stddev > 0.0 { draw(stddev, &mut stream(key, COUNT_STREAM)) } else { 0.0 }
+/// One draw for a count, from the count's own stream.
+pub(super) fn count(stddev: f64, key: &[u8; 32], number: u64) -> f64 {
+    if stddev > 0.0 { draw(stddev, &mut stream(key, number)) } else { 0.0 }
 }
 
 /// One of the `2^64` streams under a key.
