@@ -57,6 +57,7 @@
 //! [McMahan et al. 2018]: https://arxiv.org/abs/1710.06963
 //! [Andrew et al. 2021]: https://arxiv.org/abs/1905.03871
 
+pub mod audit;
 pub mod checkpoint;
 pub mod cohort;
 pub mod config;
