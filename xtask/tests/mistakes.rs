@@ -7,7 +7,7 @@
 //!
 //! builds `dp-agg` and `fed-sim` with their feature `mistakes` (see `dp_agg::mistake`), runs their
 //! tests once as they are, then with each mistake until a test program fails, the quickest program
-//! first, and prints which tests caught which mistake. `docs/mistakes.md` holds that table.
+//! first, and prints which tests caught which mistake. `xtask/mistakes.md` holds that table.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ fn every_known_mistake_is_caught() {
 /// The table in the documentation names every mistake, so that none can be added unseen.
 #[test]
 fn the_documentation_knows_every_mistake() {
-    let table = include_str!("../../docs/mistakes.md");
+    let table = include_str!("../mistakes.md");
     for mistake in Mistake::ALL {
         assert!(table.contains(&format!("| `{}` |", mistake.name())), "{}", mistake.name());
     }

@@ -140,13 +140,13 @@ fn mechanism(config: &RunConfig) -> String {
             if let Clipping::Adaptive(_) = clipping {
                 text += &format!(
                     ", and a standard deviation of {} on the count that moves the norm",
-                    split.count_stddev()
+                    tidy(split.count_stddev())
                 );
             }
             if let Zeroing::Noised(_) = zeroing {
                 text += &format!(
                     ", and a standard deviation of {} on the count that moves the zeroing threshold",
-                    split.zeroing_stddev()
+                    tidy(split.zeroing_stddev())
                 );
             }
             text
@@ -248,4 +248,8 @@ impl fmt::Display for PrivacyStatement {
         }
         Ok(())
     }
+}
+/// A number without the last bits of a product: 4.35, not 4.3500000000000005.
+fn tidy(value: f64) -> f64 {
+    (value * 1e12).round() / 1e12
 }

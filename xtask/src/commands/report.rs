@@ -47,8 +47,7 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     let runs: Vec<_> = cells.iter().map(|cell| cell.config.clone()).collect();
     let together = plan::epsilon_of_all(&runs, data.clients)?;
     let caption = format!(
-        "After {} rounds on {data}; δ = {:e}; {}.\nε is the price of one run, by {}; releasing all \
-         {} runs of this table costs {}.",
+        "After {} rounds on {data}; δ = {:e}; {}.\nε is the price of one run, by {}; {}.",
         experiment.rounds,
         experiment.delta.get(),
         if seeds > 1 {
@@ -57,8 +56,12 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
             "one seed".to_owned()
         },
         plan::describe_accounting(&experiment.accounting),
-        runs.len(),
-        if together.is_finite() { format!("{:.4}", together.get()) } else { "infinity".to_owned() },
+        match (runs.len(), together.is_finite()) {
+            (0 | 1, _) => "there is no other in this table".to_owned(),
+            (count, true) =>
+                format!("releasing all {count} runs of this table costs {:.4}", together.get()),
+            (count, false) => format!("releasing all {count} runs of this table costs infinity"),
+        },
     );
     directory.write("summary.md", format!("{table}\n{caption}\n"))?;
     write_csv(&directory.path().join("summary.csv"), &rows)?;
