@@ -478,9 +478,13 @@ impl Total {
 
     /// The noise multiplier of one Gaussian that tells as much as all of them together.
     fn sigma(self) -> f64 {
-        self.only.unwrap_or_else(|| self.amount.sqrt().recip())
+        self.only.unwrap_or_else(|| self.amount.sqrt().recip()).min(MOST_NOISE)
     }
 }
+
+/// Noise above this counts as this: its square fits a float, and at less noise the price, which is
+/// far below every rounding, is rather too large.
+const MOST_NOISE: f64 = 1e100;
 
 /// Repetitions that a 64-bit float counts exactly.
 const MOST_REPETITIONS: u64 = 1 << 53;

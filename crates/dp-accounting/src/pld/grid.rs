@@ -144,7 +144,13 @@ impl Composed {
             if needed > most {
                 return Err(needed / most);
             }
-            placed.push(masses(one.loss, step, share));
+            let masses = masses(one.loss, step, share);
+            // What is not a number must not pass for nothing: then there is no grid.
+            let sums = [needed, masses.infinite, masses.cut, masses.p.iter().sum()];
+            if sums.iter().any(|sum: &f64| !sum.is_finite()) {
+                return Err(f64::INFINITY);
+            }
+            placed.push(masses);
         }
         let (low, high) = sum_range(steps, &placed, step, settings.truncation);
         let needed = (high - low) / step + 2.0;
@@ -154,6 +160,9 @@ impl Composed {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
         let length = (needed.ceil() as usize).next_power_of_two();
         let (buffer, rounding) = convolve(steps, &placed, length);
+        if !(rounding + buffer.iter().sum::<f64>()).is_finite() {
+            return Err(f64::INFINITY);
+        }
 
         #[expect(clippy::cast_possible_truncation, reason = "a grid index")]
         let first = (low / step).floor() as i64;
