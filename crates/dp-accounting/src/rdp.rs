@@ -121,14 +121,17 @@ impl RdpAccountant {
             let delta = bound(order);
             if delta < 1.0 { delta } else { f64::INFINITY }
         };
-        // Two valleys, since the bound is the smaller of two: where a straight curve has its
-        // least for this ε, and where it has it for an ε near 0.
+        // Several valleys, since the bound is the smaller of two and subsampled curves bend upwards
+        // at some order: where a straight curve has its least for this ε, where it has it for an ε
+        // near 0, and orders between which the bend commonly lies.
         let slope = self.rdp(2.0) / 2.0;
-        let (order, delta) = [epsilon / (2.0 * slope), (0.5 / slope).sqrt()]
+        let starts = [epsilon / (2.0 * slope), (0.5 / slope).sqrt(), 1.0, 8.0, 64.0];
+        let starts = if self.orders.as_list().is_some() { &starts[..1] } else { &starts[..] };
+        let (order, delta) = starts
+            .iter()
             .map(|above_one| self.least(finite, || 1.0 + above_one.clamp(0.05, 1e5)))
-            .into_iter()
             .min_by(|a, b| a.1.total_cmp(&b.1))
-            .expect("two searches");
+            .expect("one search at least");
         match self.pure_total() {
             Some(pure) if pure <= epsilon => (f64::INFINITY, 0.0),
             _ => (order, delta.min(1.0)),

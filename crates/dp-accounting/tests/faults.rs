@@ -289,6 +289,17 @@ fn a_part_with_boundless_noise_does_not_hide_the_others() {
     }
 }
 
+/// A valley that the search for the best order passed by: three times the delta that holds.
+#[test]
+fn a_small_delta_is_found_again() {
+    let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne);
+    accountant.compose(&round(0.001_160_398_801_709_072_6, 1.0), 6).expect("supported");
+    let at = 0.000_862_315_795_442_073_4;
+    let there = accountant.epsilon(delta(at)).expect("no limits");
+    let back = accountant.delta(there).expect("no limits").get();
+    assert!(back <= at * (1.0 + 1e-6), "{back} for {at}");
+}
+
 /// A Poisson price on a cohort that was not drawn so.
 #[test]
 fn a_fixed_cohort_has_no_price_under_add_or_remove() {
