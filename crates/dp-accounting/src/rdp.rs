@@ -104,7 +104,15 @@ impl RdpAccountant {
             Some(list) if self.is_rising() => {
                 minimum::over_list_of_rising(list, curve, convert, guess())
             }
-            _ => self.least(bound, guess),
+            Some(list) => minimum::over_list(list, bound),
+            None => {
+                let found = minimum::over_reals(bound, guess());
+                // The step down to zero, where the divergence near order 1 is all that counts, is
+                // no valley that a search would walk into.
+                let lowest = 1.0 + minimum::LOWEST.exp();
+                let there = bound(lowest);
+                if there < found.1 { (lowest, there) } else { found }
+            }
         };
         if let Some(pure) = self.pure_total().filter(|&pure| pure < epsilon) {
             (order, epsilon) = (f64::INFINITY, pure);

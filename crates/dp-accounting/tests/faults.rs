@@ -289,15 +289,19 @@ fn a_part_with_boundless_noise_does_not_hide_the_others() {
     }
 }
 
-/// A valley that the search for the best order passed by: three times the delta that holds.
+/// Valleys that the search for the best order passed by: three times the delta that holds, and an
+/// epsilon where there need be none.
 #[test]
 fn a_small_delta_is_found_again() {
-    let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne);
-    accountant.compose(&round(0.001_160_398_801_709_072_6, 1.0), 6).expect("supported");
-    let at = 0.000_862_315_795_442_073_4;
-    let there = accountant.epsilon(delta(at)).expect("no limits");
-    let back = accountant.delta(there).expect("no limits").get();
-    assert!(back <= at * (1.0 + 1e-6), "{back} for {at}");
+    for (z, steps) in [(1.0, 6), (4.511_253_081_668_252, 7)] {
+        let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne);
+        accountant.compose(&round(0.001_160_398_801_709_072_6, z), steps).expect("supported");
+        let at = 0.000_862_315_795_442_073_4;
+        let there = accountant.epsilon(delta(at)).expect("no limits");
+        let back = accountant.delta(there).expect("no limits").get();
+        assert!(back <= at * (1.0 + 1e-6), "{back} for {at}");
+        assert!(there.get() <= 0.0 || back >= at * (1.0 - 1e-6), "{there} at {back} for {at}");
+    }
 }
 
 /// A Poisson price on a cohort that was not drawn so.

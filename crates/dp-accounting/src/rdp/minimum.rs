@@ -99,7 +99,7 @@ pub(crate) fn over_reals(bound: impl Fn(f64) -> f64, guess: f64) -> (f64, f64) {
 }
 
 /// `ln(α − 1)` at the ends of the search.
-const LOWEST: f64 = -7.0;
+pub(super) const LOWEST: f64 = -7.0;
 const HIGHEST: f64 = 16.0;
 
 /// Brent's method without derivatives, from three points of which the middle is the least.
