@@ -2,29 +2,37 @@
 //!
 //! One worker a core, each with a fixed workspace and whole clients to itself; nothing is
 //! allocated for a batch. A batch is one fused sequence: pixels are expanded from bytes as they
-//! are read, each layer is one matrix product with bias and ReLU applied in place, the softmax
-//! leaves its gradient where the logits were with the step size folded in, and the step of a
-//! layer is one product accumulated straight into its weights. The products are `faer`'s, which
-//! picks AVX-512, AVX2, NEON or portable code at run time.
+//! are read, each layer is one matrix product that starts from the bias and ends with ReLU, the
+//! softmax leaves its gradient where the logits were with the step size folded in, and the step
+//! of a layer is one product accumulated straight into its weights. The products are ours, for
+//! these shapes, written once for every width of vector; AVX-512, AVX2, NEON or portable code is
+//! picked at run time.
 //!
-//! Results are the same bit for bit for any number of workers; between processors with different
-//! vector units they may differ by rounding.
+//! Results are the same bit for bit for any number of workers, and for every vector unit with
+//! fused multiply-add; portable code differs by rounding.
 
 mod aligned;
 mod kernels;
+mod layout;
 mod network;
+mod products;
+mod vector_unit;
 
 use std::num::NonZeroUsize;
 
 use fed_data::Examples;
+use pulp::Arch;
 
 use self::network::{Descent, Network, Step};
 use crate::cohort::{self, ClientJob, ClientTrainer, Outcome, Trained};
 use crate::error::LearnError;
 use crate::learner::{CohortJob, CohortSum, Learner, Metrics};
+use crate::pixels;
 use crate::spec::MlpSpec;
 use crate::work::{LocalSgd, LocalWork};
 use crate::workers::Workers;
+
+pub use vector_unit::{UnknownVectorUnit, VectorUnit};
 
 /// Examples of an evaluation that one worker takes at a time. Fixed, so that sums of the loss do
 /// not depend on the number of workers.
@@ -36,6 +44,7 @@ const GRADIENT_BLOCK: usize = 128;
 /// Trains on the CPU with one worker a core. See the module's page.
 pub struct CpuLearner {
     spec: MlpSpec,
+    unit: VectorUnit,
     workers: Workers<CpuTrainer>,
 }
 
@@ -45,8 +54,21 @@ impl CpuLearner {
     /// # Errors
     /// [`LearnError::Device`] if the operating system gives no more threads.
     pub fn new(spec: MlpSpec, threads: NonZeroUsize) -> Result<Self, LearnError> {
-        let workers = Workers::standing(threads, || CpuTrainer::new(&spec))?;
-        Ok(Self { spec, workers })
+        Self::on(VectorUnit::best(), spec, threads)
+    }
+
+    /// The same on a vector unit of one's choice: for tests and measurements.
+    ///
+    /// # Errors
+    /// [`LearnError::Device`] if this machine does not have it, or if the operating system gives
+    /// no more threads.
+    pub fn on(unit: VectorUnit, spec: MlpSpec, threads: NonZeroUsize) -> Result<Self, LearnError> {
+        let arch = unit.arch().ok_or_else(|| LearnError::Device {
+            backend: "cpu",
+            message: format!("this processor has no {unit}"),
+        })?;
+        let workers = Workers::standing(threads, || CpuTrainer::new(&spec, arch))?;
+        Ok(Self { spec, unit, workers })
     }
 }
 
@@ -58,7 +80,7 @@ impl Learner for CpuLearner {
     fn describe(&self) -> String {
         let threads = self.workers.count();
         let plural = if threads == 1 { "" } else { "s" };
-        format!("cpu ({}, {threads} thread{plural})", vector_unit())
+        format!("cpu ({}, {threads} thread{plural})", self.unit)
     }
 
     fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {
@@ -86,29 +108,6 @@ impl Learner for CpuLearner {
     }
 }
 
-/// The widest vector unit that this machine offers and the products use.
-fn vector_unit() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return "AVX-512";
-        }
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-        {
-            return "AVX2";
-        }
-        "SSE2"
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        "NEON"
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        "portable"
-    }
-}
-
 /// One worker's workspace.
 struct CpuTrainer {
     network: Network,
@@ -117,8 +116,8 @@ struct CpuTrainer {
 }
 
 impl CpuTrainer {
-    fn new(spec: &MlpSpec) -> Self {
-        Self { network: Network::new(spec), visits: Vec::new() }
+    fn new(spec: &MlpSpec, arch: Arch) -> Self {
+        Self { network: Network::new(spec, arch), visits: Vec::new() }
     }
 
     /// Local steps from `client.params`; the trained weights stay in the workspace.
@@ -136,6 +135,7 @@ impl CpuTrainer {
             drift,
         };
         client.order.fill(&mut self.visits, client.examples.len(), sgd.epochs.get());
+        pixels::look_ahead(client.examples);
         self.network.reserve(sgd.batch_size.get().min(self.visits.len()));
         self.network.set_weights(client.params);
         if descent.momentum > 0.0 {
@@ -159,6 +159,7 @@ impl CpuTrainer {
         let examples = client.examples.len();
         let block = batch_size.get().min(GRADIENT_BLOCK);
         client.order.fill(&mut self.visits, examples, 1);
+        pixels::look_ahead(client.examples);
         self.network.reserve(block.min(examples));
         self.network.set_weights(client.params);
         self.network.clear_accumulator();

@@ -120,7 +120,7 @@ pub use backend::{Backend, UnknownBackend, open};
 #[cfg(feature = "burn")]
 pub use burn_learner::BurnLearner;
 #[cfg(feature = "cpu")]
-pub use cpu::CpuLearner;
+pub use cpu::{CpuLearner, UnknownVectorUnit, VectorUnit};
 pub use error::LearnError;
 pub use learner::{ClientReport, CohortJob, CohortSum, Learner, Metrics};
 pub use reference::ReferenceLearner;

@@ -1,14 +1,15 @@
 //! Softmax cross entropy of a block of logits, its metrics and its gradient.
 //!
-//! Blocks are row-major `[rows, classes]`. The loss is log-sum-exp with the maximum subtracted,
+//! Blocks are row-major `[rows, classes]`, with a stride of at least `classes`. The loss is log-sum-exp with the maximum subtracted,
 //! summed in `f64`; the prediction is the first largest logit.
 
 use crate::learner::Metrics;
 
-/// Loss and accuracy of a block of logits `[rows, classes]`.
-pub(crate) fn measure(logits: &[f32], labels: &[u8], classes: usize) -> Metrics {
+/// Loss and accuracy of a block of logits `[rows, classes]` with a row every `stride`.
+pub(crate) fn measure(logits: &[f32], stride: usize, labels: &[u8], classes: usize) -> Metrics {
     let mut metrics = Metrics::default();
-    for (row, &label) in logits.chunks_exact(classes).zip(labels) {
+    for (row, &label) in logits.chunks_exact(stride).zip(labels) {
+        let row = &row[..classes];
         let (best, peak) = first_largest(row);
         let exponentials: f32 = row.iter().map(|&logit| (logit - peak).exp()).sum();
         enter(&mut metrics, row, label, best, peak, exponentials);
@@ -20,13 +21,15 @@ pub(crate) fn measure(logits: &[f32], labels: &[u8], classes: usize) -> Metrics 
 /// `scale · (softmax − one-hot label)`.
 pub(crate) fn measure_and_differentiate(
     logits: &mut [f32],
+    stride: usize,
     labels: &[u8],
     classes: usize,
     scale: f32,
 ) -> Metrics {
     let mut metrics = Metrics::default();
     let mut exponentials = [0.0_f32; 256];
-    for (row, &label) in logits.chunks_exact_mut(classes).zip(labels) {
+    for (row, &label) in logits.chunks_exact_mut(stride).zip(labels) {
+        let row = &mut row[..classes];
         let (best, peak) = first_largest(row);
         let exponentials = &mut exponentials[..classes];
         for (exponential, &logit) in exponentials.iter_mut().zip(&*row) {
@@ -67,14 +70,14 @@ mod tests {
 
     #[test]
     fn equal_logits_count_as_the_first() {
-        let metrics = measure(&[1.0, 1.0, 1.0, 1.0], &[0, 1], 2);
+        let metrics = measure(&[1.0, 1.0, 1.0, 1.0], 2, &[0, 1], 2);
         assert_eq!((metrics.examples, metrics.correct), (2, 1));
         assert!((metrics.loss() - 2.0_f64.ln()).abs() < 1e-12);
     }
 
     #[test]
     fn huge_logits_do_not_overflow() {
-        let metrics = measure(&[3e38, -3e38], &[1], 2);
+        let metrics = measure(&[3e38, -3e38], 2, &[1], 2);
         assert!((metrics.loss() - 6e38).abs() < 1e32, "{}", metrics.loss());
     }
 }

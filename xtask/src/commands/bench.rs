@@ -16,7 +16,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use fed_data::{FederatedData, Part};
-use fed_model::Backend;
+use fed_model::{Backend, VectorUnit};
 use fed_sim::Experiment;
 
 use self::measure::{Bench, Measured};
@@ -42,6 +42,10 @@ pub(crate) struct Args {
     /// What trains: cpu, flex, ndarray or wgpu
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     backend: Backend,
+    /// Restrict the products of the back end cpu to these vectors: avx512, avx2, neon or portable
+    /// [default: the widest of this machine]
+    #[arg(long, value_name = "NAME")]
+    vector_unit: Option<VectorUnit>,
     /// Worker threads, one measurement for each [default: 1 and one per core]
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     threads: Vec<NonZeroUsize>,
@@ -73,6 +77,9 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     interrupt::listen()?;
+    if args.vector_unit.is_some() && args.backend != Backend::Cpu {
+        return Err(Failure::usage("--vector-unit is for the back end cpu"));
+    }
     BackendArgs { backend: args.backend, threads: None }.hand_over_if_missing()?;
     // Whatever can be refused is refused before the minutes of measuring.
     let earlier = args.compare.as_deref().map(read).transpose()?;
@@ -101,6 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         drawn.as_ref().map_or(&dataset.train as &dyn FederatedData, |drawn| drawn);
     let bench = Bench {
         backend: args.backend,
+        unit: args.vector_unit.unwrap_or_else(VectorUnit::best),
         threads: threads(args),
         clients: args.clients.clone(),
         rounds: args.rounds,

@@ -94,7 +94,7 @@ impl GroupTrainer {
         let batch = self.batch(&[(examples, &visits, 1.0)]);
         let (_, logits) = forward(&self.params, batch.images);
         let logits = download(logits)?;
-        Ok(loss::measure(&logits, &batch.clients[0].0, self.classes()))
+        Ok(loss::measure(&logits, self.classes(), &batch.clients[0].0, self.classes()))
     }
 
     fn classes(&self) -> usize {
@@ -224,7 +224,7 @@ impl GroupTrainer {
         let blocks = logits.chunks_exact_mut((rows * classes).max(1));
         for ((block, (labels, scale)), metrics) in blocks.zip(clients).zip(metrics) {
             let (real, padding) = block.split_at_mut(labels.len() * classes);
-            *metrics += loss::measure_and_differentiate(real, labels, classes, *scale);
+            *metrics += loss::measure_and_differentiate(real, classes, labels, classes, *scale);
             padding.fill(0.0);
         }
     }

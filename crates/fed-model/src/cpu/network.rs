@@ -1,36 +1,41 @@
 //! The network in one worker's workspace: forward, loss, backward, step.
 //!
-//! Matrices are row-major with one row an example, so the transpose of a block is what a
-//! column-major library sees: a layer's output `[rows, out]` is `Wᵀ·Xᵀ` with both operands read
-//! along their storage, and the step of a layer is the one product `W += Xᵀ·δ`, accumulated where
-//! the weights lie, the step size folded into `δ`.
+//! Blocks are row-major with one row an example and a stride of whole cache lines, and so are the
+//! parameters while they are trained ([`layout`](super::layout)). The step of a layer is the one
+//! product `W += Xᵀ·δ`, accumulated where the weights lie, the step size folded into `δ`. The
+//! gradient of what went into a layer is computed transposed, so that the weights never are:
+//! gradients are a tenth of their size.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use fed_data::Examples;
 use pulp::Arch;
 
 use super::aligned::Aligned;
 use super::kernels;
+use super::layout::{Layout, PaddedSlot, stride};
+use super::products::{self, Around, Into, Matrix, Shape};
 use crate::learner::Metrics;
 use crate::loss;
-use crate::spec::{LayerSlot, MlpSpec};
+use crate::spec::MlpSpec;
 
 /// Weights and intermediate values of one network, in buffers that live as long as the worker.
 pub(super) struct Network {
     arch: Arch,
-    slots: Vec<LayerSlot>,
-    /// The parameters, `dim` long.
+    layout: Layout,
+    /// The parameters, padded.
     weights: Aligned,
     /// What goes into the first layer, `[rows, inputs]`.
     input: Aligned,
     /// What comes out of each layer, `[rows, out]`; on the way back the gradient (times the
     /// step's scale) with respect to what came out before bias and ReLU took effect.
     outputs: Vec<Aligned>,
-    /// Gradient with respect to what went into a layer.
+    /// The transpose `[out, rows]` of such a gradient.
+    gradient: Aligned,
+    /// The transpose `[in, rows]` of the gradient with respect to what went into that layer.
     delta: Aligned,
-    /// Gradient or velocity, `dim` long; empty until some work needs it.
+    /// Gradient or velocity, padded; empty until some work needs it.
     accumulator: Aligned,
+    /// What is handed out, `dim` long.
+    flat: Vec<f32>,
     labels: Vec<u8>,
 }
 
@@ -59,33 +64,37 @@ pub(super) struct Descent<'a> {
 }
 
 impl Network {
-    pub(super) fn new(spec: &MlpSpec) -> Self {
-        let slots: Vec<_> = spec.slots().collect();
+    pub(super) fn new(spec: &MlpSpec, arch: Arch) -> Self {
+        let layout = Layout::new(spec);
         Self {
-            arch: Arch::new(),
-            weights: Aligned::zeros(spec.dim()),
+            arch,
+            weights: Aligned::zeros(layout.len()),
             input: Aligned::default(),
-            outputs: slots.iter().map(|_| Aligned::default()).collect(),
+            outputs: layout.slots().iter().map(|_| Aligned::default()).collect(),
+            gradient: Aligned::default(),
             delta: Aligned::default(),
             accumulator: Aligned::default(),
+            flat: vec![0.0; spec.dim()],
             labels: Vec::new(),
-            slots,
+            layout,
         }
     }
 
     /// Takes over `params`.
     pub(super) fn set_weights(&mut self, params: &[f32]) {
-        self.weights.copy_from_slice(params);
+        self.layout.spread(params, &mut self.weights);
     }
 
     /// The weights as they are.
-    pub(super) fn weights(&self) -> &[f32] {
-        &self.weights
+    pub(super) fn weights(&mut self) -> &[f32] {
+        self.layout.flatten(&self.weights, &mut self.flat);
+        &self.flat
     }
 
     /// Gradient or velocity.
-    pub(super) fn accumulator(&self) -> &[f32] {
-        &self.accumulator
+    pub(super) fn accumulator(&mut self) -> &[f32] {
+        self.layout.flatten(&self.accumulator, &mut self.flat);
+        &self.flat
     }
 
     /// Sets gradient or velocity to zero.
@@ -96,17 +105,21 @@ impl Network {
 
     /// Makes room for blocks of `rows` examples.
     pub(super) fn reserve(&mut self, rows: usize) {
-        self.input.grow(rows * self.slots[0].inputs);
-        for (output, slot) in self.outputs.iter_mut().zip(&self.slots) {
-            output.grow(rows * slot.outputs);
+        let slots = self.layout.slots();
+        self.input.grow(rows * slots[0].flat.inputs);
+        for (output, slot) in self.outputs.iter_mut().zip(slots) {
+            output.grow(rows * slot.stride);
         }
-        let widest = self.slots.iter().skip(1).map(|slot| slot.inputs).max();
-        self.delta.grow(rows * widest.unwrap_or(0));
+        if slots.len() > 1 {
+            let widest = slots.iter().map(|slot| slot.flat.outputs).max().unwrap_or(0);
+            self.gradient.grow(widest * stride(rows));
+            self.delta.grow(widest * stride(rows));
+        }
     }
 
     /// Reads the examples `rows`, for which there is room.
     pub(super) fn load(&mut self, examples: &Examples<'_>, rows: &[u32]) {
-        let len = rows.len() * self.slots[0].inputs;
+        let len = rows.len() * examples.width();
         kernels::gather(self.arch, examples, rows, &mut self.input[..len]);
         self.labels.clear();
         self.labels.extend(rows.iter().map(|&row| examples.labels()[row as usize]));
@@ -115,8 +128,9 @@ impl Network {
     /// Loss and accuracy on the loaded examples.
     pub(super) fn evaluate(&mut self) -> Metrics {
         self.forward();
-        let (logits, classes) = self.logits();
-        loss::measure(logits, &self.labels, classes)
+        let (slot, logits) = self.logits();
+        let (stride, classes) = (slot.stride, slot.flat.outputs);
+        loss::measure(&logits[..self.labels.len() * stride], stride, &self.labels, classes)
     }
 
     /// One step on the loaded examples; the metrics before it.
@@ -131,123 +145,136 @@ impl Network {
                 if momentum > 0.0 { mean } else { -rate * mean }
             }
         };
-        let classes = self.slots[self.slots.len() - 1].outputs;
-        let rows = self.labels.len();
+        let slot = self.layout.slots().last().expect("a network has a layer");
         let logits = self.outputs.last_mut().expect("a network has a layer");
         let metrics = loss::measure_and_differentiate(
-            &mut logits[..rows * classes],
+            &mut logits[..self.labels.len() * slot.stride],
+            slot.stride,
             &self.labels,
-            classes,
+            slot.flat.outputs,
             scale,
         );
         self.backward(step);
         metrics
     }
 
-    fn logits(&self) -> (&[f32], usize) {
-        let classes = self.slots[self.slots.len() - 1].outputs;
-        let logits = self.outputs.last().expect("a network has a layer");
-        (&logits[..self.labels.len() * classes], classes)
+    fn logits(&self) -> (&PaddedSlot, &[f32]) {
+        let slot = self.layout.slots().last().expect("a network has a layer");
+        (slot, self.outputs.last().expect("a network has a layer"))
     }
 
     /// Outputs of every layer for the loaded examples.
     fn forward(&mut self) {
         let rows = self.labels.len();
-        let last = self.slots.len() - 1;
-        for (layer, slot) in self.slots.iter().enumerate() {
+        let slots = self.layout.slots();
+        for (layer, slot) in slots.iter().enumerate() {
             let (before, after) = self.outputs.split_at_mut(layer);
-            let input = before.last().unwrap_or(&self.input);
-            let output = &mut after[0][..rows * slot.outputs];
-            multiply(
-                MatMut::from_column_major_slice_mut(output, slot.outputs, rows),
-                Accum::Replace,
-                MatRef::from_column_major_slice(
-                    &self.weights[slot.kernel.clone()],
-                    slot.outputs,
-                    slot.inputs,
-                ),
-                MatRef::from_column_major_slice(&input[..rows * slot.inputs], slot.inputs, rows),
+            let (kernel, bias) = self.weights[slot.all()].split_at(slot.kernel_len());
+            products::multiply(
+                self.arch,
+                Into { values: &mut after[0], stride: slot.stride },
+                input_of(slots, layer, &self.input, before),
+                Matrix { values: kernel, stride: slot.stride },
+                Shape { rows, depth: slot.flat.inputs, columns: slot.flat.outputs },
+                Around { bias: Some(bias), relu: layer + 1 < slots.len() },
             );
-            kernels::add_bias(self.arch, output, &self.weights[slot.bias.clone()], layer < last);
         }
     }
 
     /// From the gradient of the logits back to the first layer, stepping each layer on the way.
     fn backward(&mut self, step: &Step<'_>) {
-        let rows = self.labels.len();
-        for (layer, slot) in self.slots.iter().enumerate().rev() {
+        let (arch, rows, row_stride) = (self.arch, self.labels.len(), stride(self.labels.len()));
+        let slots = self.layout.slots();
+        for (layer, slot) in slots.iter().enumerate().rev() {
             let (before, after) = self.outputs.split_at_mut(layer);
-            let gradient = &after[0][..rows * slot.outputs];
-            let gradient_columns = MatRef::from_column_major_slice(gradient, slot.outputs, rows);
+            let (inputs, outputs) = (slot.flat.inputs, slot.flat.outputs);
+            let gradient = &after[0][..rows * slot.stride];
             // The gradient below needs the weights from before the step.
             if layer > 0 {
-                let delta = &mut self.delta[..rows * slot.inputs];
-                multiply(
-                    MatMut::from_column_major_slice_mut(delta, slot.inputs, rows),
-                    Accum::Replace,
-                    MatRef::from_row_major_slice(
-                        &self.weights[slot.kernel.clone()],
-                        slot.inputs,
-                        slot.outputs,
-                    ),
-                    gradient_columns,
+                let into = (&mut self.gradient[..], row_stride);
+                kernels::transpose(arch, (gradient, slot.stride), (rows, outputs), into);
+                products::multiply(
+                    arch,
+                    Into { values: &mut self.delta, stride: row_stride },
+                    Matrix { values: &self.weights[slot.all()], stride: slot.stride },
+                    Matrix { values: &self.gradient, stride: row_stride },
+                    Shape { rows: inputs, depth: outputs, columns: rows },
+                    Around { bias: None, relu: false },
                 );
             }
-            let input = before.last().unwrap_or(&self.input);
             let into_weights = prepare(step, slot, &mut self.weights, &mut self.accumulator);
             let target = if into_weights { &mut self.weights } else { &mut self.accumulator };
-            let (kernel, bias) = target[slot.all()].split_at_mut(slot.kernel.len());
-            multiply(
-                MatMut::from_column_major_slice_mut(kernel, slot.outputs, slot.inputs),
-                Accum::Add,
-                gradient_columns,
-                MatRef::from_row_major_slice(&input[..rows * slot.inputs], rows, slot.inputs),
+            let (kernel, bias) = target[slot.all()].split_at_mut(slot.kernel_len());
+            products::add_transposed(
+                arch,
+                Into { values: kernel, stride: slot.stride },
+                input_of(slots, layer, &self.input, before),
+                Matrix { values: gradient, stride: slot.stride },
+                Shape { rows: inputs, depth: rows, columns: outputs },
             );
-            kernels::add_rows(self.arch, bias, gradient);
+            kernels::add_rows(arch, bias, gradient);
             finish(step, slot, &mut self.weights, &self.accumulator);
             if let Some(outputs) = before.last_mut() {
-                let outputs = &mut outputs[..rows * slot.inputs];
-                kernels::relu_gradient(self.arch, outputs, &self.delta[..rows * slot.inputs]);
+                let below = slots[layer - 1].stride;
+                let (outputs, delta) = ((&mut outputs[..], below), (&self.delta[..], row_stride));
+                kernels::relu_gradient(arch, outputs, (rows, inputs), delta);
             }
         }
+    }
+}
+
+/// What goes into a layer: the examples, or what comes out of the layer before it.
+fn input_of<'a>(
+    slots: &[PaddedSlot],
+    layer: usize,
+    input: &'a [f32],
+    before: &'a [Aligned],
+) -> Matrix<'a> {
+    match before.last() {
+        None => Matrix { values: input, stride: slots[0].flat.inputs },
+        Some(outputs) => Matrix { values: outputs, stride: slots[layer - 1].stride },
     }
 }
 
 /// What a step does to a layer before the gradient is added; whether that goes into the weights.
 fn prepare(
     step: &Step<'_>,
-    slot: &LayerSlot,
+    slot: &PaddedSlot,
     weights: &mut [f32],
     accumulator: &mut [f32],
 ) -> bool {
     let Step::Descend(descent) = step else { return false };
-    let range = slot.all();
-    let initial = &descent.initial[range.clone()];
-    let weights = &mut weights[range.clone()];
+    let (width, flat) = (slot.flat.outputs, slot.flat.all());
+    let initial = descent.initial[flat.clone()].chunks_exact(width);
+    let weights = weights[slot.all()].chunks_exact_mut(slot.stride);
     if descent.momentum > 0.0 {
-        for ((velocity, weight), initial) in accumulator[range].iter_mut().zip(weights).zip(initial)
-        {
-            *velocity = descent.momentum * *velocity + descent.proximal * (*weight - initial);
+        let velocities = accumulator[slot.all()].chunks_exact_mut(slot.stride);
+        for ((velocities, weights), initial) in velocities.zip(weights).zip(initial) {
+            for ((velocity, weight), initial) in velocities.iter_mut().zip(weights).zip(initial) {
+                *velocity = descent.momentum * *velocity + descent.proximal * (*weight - initial);
+            }
         }
         return false;
     }
-    if descent.proximal.abs() > 0.0 {
-        let pull = descent.rate * descent.proximal;
-        for (weight, initial) in weights.iter_mut().zip(initial) {
-            *weight -= pull * (*weight - initial);
-        }
-    }
-    if let Some((factor, direction)) = descent.drift {
-        let factor = descent.rate * factor;
-        for (weight, direction) in weights.iter_mut().zip(&direction[range]) {
-            *weight -= factor * direction;
+    let pull = descent.rate * descent.proximal;
+    let (factor, direction) = descent.drift.unwrap_or((0.0, descent.initial));
+    let factor = descent.rate * factor;
+    if pull.abs() > 0.0 || descent.drift.is_some() {
+        let direction = direction[flat].chunks_exact(width);
+        for ((weights, initial), direction) in weights.zip(initial).zip(direction) {
+            for ((weight, initial), direction) in weights.iter_mut().zip(initial).zip(direction) {
+                *weight -= pull * (*weight - initial);
+                if descent.drift.is_some() {
+                    *weight -= factor * direction;
+                }
+            }
         }
     }
     true
 }
 
 /// What a step does to a layer once the gradient was added.
-fn finish(step: &Step<'_>, slot: &LayerSlot, weights: &mut [f32], accumulator: &[f32]) {
+fn finish(step: &Step<'_>, slot: &PaddedSlot, weights: &mut [f32], accumulator: &[f32]) {
     if let Step::Descend(Descent { rate, momentum, .. }) = *step
         && momentum > 0.0
     {
@@ -255,10 +282,4 @@ fn finish(step: &Step<'_>, slot: &LayerSlot, weights: &mut [f32], accumulator: &
             *weight -= rate * velocity;
         }
     }
-}
-
-/// `into (+)= left · right`, on the calling thread.
-#[inline]
-fn multiply(into: MatMut<'_, f32>, accum: Accum, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
-    matmul(into, accum, left, right, 1.0_f32, Par::Seq);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
 use fed_data::{Examples, FederatedData};
-use fed_model::{Backend, Learner, MlpSpec};
+use fed_model::{Backend, CpuLearner, Learner, MlpSpec, VectorUnit};
 use fed_sim::{Experiment, PhaseTimes, RunConfig, Simulation};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ use crate::provenance;
 /// Everything that a measurement needs.
 pub(super) struct Bench<'a> {
     pub(super) backend: Backend,
+    /// What the back end cpu multiplies with.
+    pub(super) unit: VectorUnit,
     pub(super) threads: Vec<NonZeroUsize>,
     pub(super) clients: Vec<NonZeroU32>,
     pub(super) rounds: NonZeroU32,
@@ -118,12 +120,14 @@ impl Bench<'_> {
         let on_cpu = self.backend != Backend::Wgpu;
         let peaks = self.threads.iter().filter(|_| on_cpu);
         let peaks = peaks
-            .map(|&threads| Peak { threads: threads.get(), gflops: peak::gflops(threads) })
-            .collect();
+            .map(|&threads| {
+                let gflops = peak::gflops(self.unit, threads)?;
+                Ok(Peak { threads: threads.get(), gflops })
+            })
+            .collect::<Result<_, Failure>>()?;
         let (mut rounds, mut evaluations) = (Vec::new(), Vec::new());
         for &threads in &self.threads {
-            let args = BackendArgs { backend: self.backend, threads: Some(threads) };
-            let learner = args.open(spec)?;
+            let learner = self.learner(spec, threads)?;
             for &clients in &self.clients {
                 progress.message(format_args!("{clients} clients, {threads} threads"));
                 rounds.push(self.rounds(&*learner, threads, clients, progress)?);
@@ -147,6 +151,13 @@ impl Bench<'_> {
             evaluations,
             peak_memory_bytes: peak_memory(),
         })
+    }
+
+    fn learner(&self, spec: &MlpSpec, threads: NonZeroUsize) -> Result<Box<dyn Learner>, Failure> {
+        match self.backend {
+            Backend::Cpu => Ok(Box::new(CpuLearner::on(self.unit, spec.clone(), threads)?)),
+            backend => BackendArgs { backend, threads: Some(threads) }.open(spec),
+        }
     }
 
     fn warm_up(&self) -> u32 {

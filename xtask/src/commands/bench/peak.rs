@@ -1,4 +1,5 @@
-//! The machine's own limit: fused multiply-adds from registers, on every core at once.
+//! The machine's own limit: multiply-adds from registers, fused where the machine can, on every
+//! core at once.
 //!
 //! A rate of training says little by itself. Divided by this one it says how much of what the
 //! arithmetic units can do is used.
@@ -8,7 +9,10 @@ use std::num::NonZeroUsize;
 use std::sync::Barrier;
 use std::time::Instant;
 
-use pulp::{Arch, Simd, WithSimd};
+use fed_model::VectorUnit;
+use pulp::{Simd, WithSimd};
+
+use crate::failure::Failure;
 
 /// Independent sums: enough to hide the latency of a multiply-add on two units, few enough for
 /// sixteen registers.
@@ -22,11 +26,13 @@ const REPEATS: usize = 15;
 
 /// The most single-precision operations a second that `threads` cores do together, in GFLOP/s.
 ///
-/// A multiply-add counts as two. The widest vector unit that the products can use is taken.
-pub(super) fn gflops(threads: NonZeroUsize) -> f64 {
+/// A multiply-add counts as two.
+pub(super) fn gflops(unit: VectorUnit, threads: NonZeroUsize) -> Result<f64, Failure> {
+    let Some(arch) = unit.arch() else {
+        return Err(Failure::bad_input(format_args!("this processor has no {unit}")));
+    };
     let together = Barrier::new(threads.get());
     let measure = || {
-        let arch = Arch::new();
         let mut fastest = f64::INFINITY;
         let mut operations = 0;
         for _ in 0..REPEATS {
@@ -37,10 +43,10 @@ pub(super) fn gflops(threads: NonZeroUsize) -> f64 {
         }
         operations as f64 / fastest / 1e9
     };
-    std::thread::scope(|scope| {
+    Ok(std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(measure)).collect();
         workers.into_iter().map(|worker| worker.join().unwrap_or(0.0)).sum()
-    })
+    }))
 }
 
 /// Returns the number of operations that it did.
@@ -58,7 +64,7 @@ impl WithSimd for MultiplyAdd {
                 let mut sums = [simd.splat_f32s(1.0); SUMS];
                 for _ in 0..STEPS {
                     for sum in &mut sums {
-                        *sum = simd.mul_add_f32s(*sum, factor, summand);
+                        *sum = simd.mul_add_e_f32s(*sum, factor, summand);
                     }
                 }
                 for sum in sums {
