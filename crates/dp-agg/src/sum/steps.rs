@@ -7,7 +7,7 @@
 
 use super::SecretSum;
 use crate::error::AggregateError;
-use crate::rule::{Verdict, Weighting};
+use crate::rule::{UpdateRule, Verdict, Weighting};
 
 /// What must be known of a client whose update was rounded and added elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,6 +20,23 @@ pub struct SummedClient {
     /// Whoever computes it must have rounded every operation upwards or allowed for its error,
     /// and must have measured the very steps that were added.
     pub squared_length: f64,
+}
+
+impl SummedClient {
+    /// Whether this client's steps are shown to be no longer than `rule` allows: the clip norm,
+    /// or nothing where the update became zeros. Never without a clip norm.
+    #[must_use]
+    pub fn keeps(&self, rule: &UpdateRule) -> bool {
+        let Some(clip) = rule.clip_norm else { return false };
+        let most = if self.verdict.scale > 0.0 {
+            // Dividing by a power of two is exact; squaring rounds once.
+            (clip / rule.grid().step()).powi(2) * (1.0 - f64::EPSILON)
+        } else {
+            0.0
+        };
+        // Written so that NaN does not keep it.
+        (0.0..=most).contains(&self.squared_length)
+    }
 }
 
 impl SecretSum {
@@ -46,18 +63,14 @@ impl SecretSum {
     ) -> Result<(), AggregateError> {
         assert_eq!(steps.len(), self.steps.len(), "a sum has one number a parameter");
         let refused = |what: String| Err(AggregateError::PartRefused { what });
-        let (Some(clip), Weighting::Uniform) = (self.rule.clip_norm, self.rule.weighting) else {
+        if self.rule.clip_norm.is_none() || self.rule.weighting != Weighting::Uniform {
             return refused(
                 "without a clip norm, or weighted by examples, nothing bounds it".into(),
             );
-        };
-        // In squared steps. Dividing by a power of two is exact; squaring rounds once.
-        let most = (clip / self.rule.grid().step()).powi(2) * (1.0 - f64::EPSILON);
+        }
         let mut together = 0.0;
         for (place, client) in clients.iter().enumerate() {
-            let most = if client.verdict.scale > 0.0 { most } else { 0.0 };
-            // Written so that NaN is refused.
-            if !(0.0..=most).contains(&client.squared_length) {
+            if !client.keeps(&self.rule) {
                 return refused(format!(
                     "client {place} of {} may be longer than the rule allows",
                     clients.len()
@@ -85,7 +98,6 @@ impl SecretSum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::UpdateRule;
 
     fn rule() -> UpdateRule {
         UpdateRule { clip_norm: Some(1.5), ..UpdateRule::default() }
