@@ -45,6 +45,10 @@ pub(crate) struct Args {
     /// Worker threads, one measurement for each [default: 1 and one per core]
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     threads: Vec<NonZeroUsize>,
+    /// Train up to this many clients side by side on each worker, as on a graphics card: flex,
+    /// ndarray and wgpu, to compare
+    #[arg(long, value_name = "N")]
+    group: Option<NonZeroUsize>,
     /// Expected clients per round, one measurement for each
     #[arg(long, value_name = "M,..", value_delimiter = ',', default_values = ["50", "120"])]
     clients: Vec<NonZeroU32>,
@@ -101,6 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         drawn.as_ref().map_or(&dataset.train as &dyn FederatedData, |drawn| drawn);
     let bench = Bench {
         backend: args.backend,
+        group: args.group,
         threads: threads(args),
         clients: args.clients.clone(),
         rounds: args.rounds,

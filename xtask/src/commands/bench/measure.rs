@@ -19,6 +19,8 @@ use crate::provenance;
 /// Everything that a measurement needs.
 pub(super) struct Bench<'a> {
     pub(super) backend: Backend,
+    /// Clients side by side on each worker, where that is asked for.
+    pub(super) group: Option<NonZeroUsize>,
     pub(super) threads: Vec<NonZeroUsize>,
     pub(super) clients: Vec<NonZeroU32>,
     pub(super) rounds: NonZeroU32,
@@ -37,6 +39,9 @@ pub(super) struct Measured {
     pub(super) commit: Option<String>,
     pub(super) processor: String,
     pub(super) cores: usize,
+    /// The first learner's description of itself.
+    #[serde(default)]
+    pub(super) learner: Option<String>,
     pub(super) data: String,
     /// Clients that cohorts are drawn from.
     pub(super) population: usize,
@@ -121,9 +126,13 @@ impl Bench<'_> {
             .map(|&threads| Peak { threads: threads.get(), gflops: peak::gflops(threads) })
             .collect();
         let (mut rounds, mut evaluations) = (Vec::new(), Vec::new());
+        let mut learned_by = None;
         for &threads in &self.threads {
-            let args = BackendArgs { backend: self.backend, threads: Some(threads) };
-            let learner = args.open(spec)?;
+            let learner = match self.group {
+                Some(group) => fed_model::open_in_groups(self.backend, spec, threads, group)?,
+                None => BackendArgs { backend: self.backend, threads: Some(threads) }.open(spec)?,
+            };
+            learned_by.get_or_insert_with(|| learner.describe());
             for &clients in &self.clients {
                 progress.message(format_args!("{clients} clients, {threads} threads"));
                 rounds.push(self.rounds(&*learner, threads, clients, progress)?);
@@ -138,6 +147,7 @@ impl Bench<'_> {
             commit: provenance::commit(),
             processor: machine.processor,
             cores: machine.cores,
+            learner: learned_by,
             data: self.data.clone(),
             population: self.population.num_clients(),
             network: spec.widths().to_vec(),
