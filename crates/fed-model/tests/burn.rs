@@ -128,6 +128,7 @@ fn a_group_that_is_clipped_on_the_device_gives_what_each_alone_does() {
         let (expected, singles, _) = round(&alone);
         assert_eq!((expected.raw.zeroed, expected.raw.non_finite), (1, 1), "{work:?}");
         assert!(expected.raw.clipped >= 2, "{work:?}: {:?}", expected.raw);
+        #[allow(unused_mut, reason = "grows with the feature `wgpu`")]
         let mut makers: Vec<fn(MlpSpec, NonZeroUsize) -> BurnLearner> =
             vec![BurnLearner::flex, BurnLearner::ndarray];
         #[cfg(feature = "wgpu")]

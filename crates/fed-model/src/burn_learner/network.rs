@@ -37,6 +37,9 @@ pub(super) struct Network {
     constants: Vec<Tensor<3>>,
     device: Device,
     differentiation: Differentiation,
+    /// Whether masks are laid over a copy: `flex` takes a branch an element to mask a tensor in
+    /// place, and selects in vectors where another handle keeps the old values.
+    masks_copies: bool,
 }
 
 impl Network {
@@ -50,7 +53,8 @@ impl Network {
                 Tensor::from_data(TensorData::new(values, [1, 1, slot.outputs + 1]), &device)
             })
             .collect();
-        Self { slots, constants, device, differentiation: Differentiation::Written }
+        let masks_copies = device == super::device::flex();
+        Self { slots, constants, device, differentiation: Differentiation::Written, masks_copies }
     }
 
     /// Changes how gradients are found.
@@ -109,7 +113,7 @@ impl Network {
 
     /// The logits `[clients, rows, classes]`.
     pub(super) fn logits(&self, matrices: &Matrices, inputs: Tensor<3>) -> Tensor<3> {
-        forward(matrices, &self.constants, inputs).1
+        self.forward(matrices, &self.constants, inputs).1
     }
 
     /// Gradient of the scaled loss of a batch with respect to every matrix; and the logits.
@@ -125,7 +129,7 @@ impl Network {
     }
 
     fn written_gradient(&self, matrices: &Matrices, batch: Batch) -> (Matrices, Tensor<3>) {
-        let (mut layers, logits) = forward(matrices, &self.constants, batch.inputs);
+        let (mut layers, logits) = self.forward(matrices, &self.constants, batch.inputs);
         let peak = logits.clone().max_dim(2);
         let exponentials = (logits.clone() - peak).exp();
         let share = batch.scales / exponentials.clone().sum_dim(2);
@@ -135,7 +139,7 @@ impl Network {
             gradient.push(input.transpose().matmul(delta.clone()));
             if let Some(shut) = shut {
                 let matrix = matrices[layers.len()].clone();
-                delta = opened(delta.matmul(matrix.transpose()), shut);
+                delta = self.opened(delta.matmul(matrix.transpose()), shut);
             }
         }
         gradient.reverse();
@@ -150,7 +154,7 @@ impl Network {
         let lift = |tensor: &Tensor<3>| Tensor::from_inner(tensor.clone());
         let leaves: Matrices = matrices.iter().map(|matrix| lift(matrix).require_grad()).collect();
         let constants: Vec<_> = self.constants.iter().map(lift).collect();
-        let (_, logits) = forward(&leaves, &constants, Tensor::from_inner(batch.inputs));
+        let (_, logits) = self.forward(&leaves, &constants, Tensor::from_inner(batch.inputs));
         let targets = Tensor::from_inner(batch.targets);
         let entropy = activation::log_softmax(logits.clone(), 2) * targets;
         let gradients = (-entropy.sum()).backward();
@@ -158,37 +162,37 @@ impl Network {
         let gradient = leaves.iter().map(gradient).collect::<Result<_, _>>()?;
         Ok((gradient, logits.inner()))
     }
-}
 
-/// What went into each layer; and the logits.
-fn forward(
-    matrices: &[Tensor<3>],
-    constants: &[Tensor<3>],
-    inputs: Tensor<3>,
-) -> (Vec<LayerInput>, Tensor<3>) {
-    let mut layers = Vec::with_capacity(matrices.len());
-    let (mut value, mut shut_before) = (inputs, None);
-    for (layer, matrix) in matrices.iter().enumerate() {
-        let output = value.clone().matmul(matrix.clone());
-        layers.push((value, shut_before.take()));
-        value = match constants.get(layer) {
-            // Not `relu`, which may drop a value that is not a number.
-            Some(constant) => {
-                let shut = output.clone().lower_equal_scalar(0.0);
-                shut_before = Some(shut.clone());
-                opened(output, shut) + constant.clone()
-            }
-            None => output,
-        };
+    /// What went into each layer; and the logits.
+    fn forward(
+        &self,
+        matrices: &[Tensor<3>],
+        constants: &[Tensor<3>],
+        inputs: Tensor<3>,
+    ) -> (Vec<LayerInput>, Tensor<3>) {
+        let mut layers = Vec::with_capacity(matrices.len());
+        let (mut value, mut shut_before) = (inputs, None);
+        for (layer, matrix) in matrices.iter().enumerate() {
+            let output = value.clone().matmul(matrix.clone());
+            layers.push((value, shut_before.take()));
+            value = match constants.get(layer) {
+                // Not `relu`, which may drop a value that is not a number.
+                Some(constant) => {
+                    let shut = output.clone().lower_equal_scalar(0.0);
+                    shut_before = Some(shut.clone());
+                    self.opened(output, shut) + constant.clone()
+                }
+                None => output,
+            };
+        }
+        (layers, value)
     }
-    (layers, value)
-}
 
-/// The values of units that are not shut, zeros elsewhere.
-///
-/// By a second handle: on `flex` the masking of a tensor in place takes a branch an element.
-fn opened(values: Tensor<3>, shut: Tensor<3, Bool>) -> Tensor<3> {
-    values.clone().mask_fill(shut, 0.0)
+    /// The values of units that are not shut, zeros elsewhere.
+    fn opened(&self, values: Tensor<3>, shut: Tensor<3, Bool>) -> Tensor<3> {
+        let _kept = self.masks_copies.then(|| values.clone());
+        values.mask_fill(shut, 0.0)
+    }
 }
 
 /// The device failed.
