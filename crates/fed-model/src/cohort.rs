@@ -106,6 +106,7 @@ struct Part {
 
 /// Where the results of one group of clients go: through the rule, into a worker's secret sum.
 pub(crate) struct Sink<'a> {
+    #[cfg(any(feature = "cpu", feature = "burn"))]
     params: &'a [f32],
     group: &'a [ClientJob<'a>],
     /// Places of the group's clients in the cohort.
@@ -277,8 +278,14 @@ fn train_group(
         })
         .collect();
     let sum = part.sum.get_or_insert_with(|| SecretSum::open(job.rule, spec.dim()));
-    let mut sink =
-        Sink { params: job.params, group: &group, places, sum, reports: &mut part.reports };
+    let mut sink = Sink {
+        #[cfg(any(feature = "cpu", feature = "burn"))]
+        params: job.params,
+        group: &group,
+        places,
+        sum,
+        reports: &mut part.reports,
+    };
     train(&group, &mut sink).map_err(|error| (places[0], error))
 }
 
