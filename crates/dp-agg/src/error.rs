@@ -65,6 +65,12 @@ pub enum AggregateError {
         /// How many can be.
         most: u64,
     },
+    /// A part of a sum that was taken elsewhere cannot be shown to keep the rule.
+    #[error("a part of the sum that was taken elsewhere was refused: {what}")]
+    PartRefused {
+        /// What does not hold.
+        what: String,
+    },
     /// A saved state belongs to an aggregator with other settings.
     #[error("the saved state does not fit this aggregator: {what}")]
     StateMismatch {

@@ -97,5 +97,5 @@ pub use quantile::{QuantileConfig, QuantileEstimator, QuantileUpdate};
 pub use robust::{RobustClipping, RobustConfig, RobustMean};
 pub use rule::{Magnitude, UpdateRule, Verdict, Weighting};
 pub use split::NoiseSplit;
-pub use sum::SecretSum;
+pub use sum::{SecretSum, SummedClient};
 pub use zeroing::{AdaptiveZeroing, NoisedZeroing, Zeroing};

@@ -7,6 +7,10 @@
 //! The sum lives on the rule's public [grid](crate::grid), so neither the order of the updates
 //! nor the way they were divided among workers changes a bit of it.
 
+mod steps;
+
+pub use self::steps::SummedClient;
+
 use crate::grid::round_to_whole;
 use crate::mistake::{Mistake, made};
 use crate::rule::{UpdateRule, Verdict, Weighting};

@@ -121,6 +121,40 @@ pub fn open(
     }
 }
 
+/// As [`open`], with up to `clients` clients at a time on each worker, for a back end that trains
+/// through Burn: on a CPU to compare with one client at a time, which is faster there; on a
+/// graphics card to take fewer at once than it would.
+///
+/// # Errors
+/// [`LearnError::Device`] as [`open`], and for the back end `cpu`, which has one form.
+pub fn open_in_groups(
+    backend: Backend,
+    spec: &MlpSpec,
+    threads: NonZeroUsize,
+    clients: NonZeroUsize,
+) -> Result<Box<dyn Learner>, LearnError> {
+    #[cfg(feature = "burn")]
+    {
+        use crate::BurnLearner;
+        let learner = match backend {
+            Backend::Flex => Some(BurnLearner::flex(spec.clone(), threads)),
+            Backend::Ndarray => Some(BurnLearner::ndarray(spec.clone(), threads)),
+            #[cfg(feature = "wgpu")]
+            Backend::Wgpu => Some(BurnLearner::wgpu(spec.clone())?),
+            _ => None,
+        };
+        if let Some(learner) = learner {
+            return Ok(Box::new(learner.with_group(clients)));
+        }
+    }
+    // Whatever is not compiled in says so itself.
+    open(backend, spec, threads)?;
+    Err(LearnError::Device {
+        backend: backend.name(),
+        message: format!("it trains one client at a time, not {clients}"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +176,25 @@ mod tests {
             };
             let error = error.to_string();
             assert!(error.contains(&format!("--features {}", backend.feature())), "{error}");
+        }
+    }
+
+    #[test]
+    fn groups_are_for_back_ends_that_have_them() {
+        let (spec, one) = (MlpSpec::new([2, 2]), NonZeroUsize::MIN);
+        let backends = [Backend::Cpu, Backend::Flex, Backend::Ndarray];
+        for backend in backends.into_iter().filter(|backend| backend.is_compiled_in()) {
+            let opened = open_in_groups(backend, &spec, one, NonZeroUsize::new(7).expect("seven"));
+            match opened {
+                Ok(learner) => {
+                    assert!(backend != Backend::Cpu);
+                    assert!(learner.describe().contains("up to 7"), "{}", learner.describe());
+                }
+                Err(error) => {
+                    assert_eq!(backend, Backend::Cpu);
+                    assert!(error.to_string().contains("one client at a time"), "{error}");
+                }
+            }
         }
     }
 }

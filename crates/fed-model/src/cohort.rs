@@ -8,7 +8,9 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dp_agg::SecretSum;
+#[cfg(feature = "burn")]
+use dp_agg::{AggregateError, SummedClient, UpdateRule};
+use dp_agg::{SecretSum, Verdict};
 use fed_data::{Examples, ShuffleSeed};
 
 use crate::error::LearnError;
@@ -102,6 +104,62 @@ struct Part {
     failure: Option<(usize, LearnError)>,
 }
 
+/// Where the results of one group of clients go: through the rule, into a worker's secret sum.
+pub(crate) struct Sink<'a> {
+    #[cfg(any(feature = "cpu", feature = "burn"))]
+    params: &'a [f32],
+    group: &'a [ClientJob<'a>],
+    /// Places of the group's clients in the cohort.
+    places: &'a [usize],
+    sum: &'a mut SecretSum,
+    reports: &'a mut Vec<(usize, ClientReport)>,
+}
+
+impl Sink<'_> {
+    /// The rule that every update must pass.
+    #[cfg(feature = "burn")]
+    pub(crate) fn rule(&self) -> &UpdateRule {
+        self.sum.rule()
+    }
+
+    /// Puts what client `index` of the group sends through the rule and adds it.
+    pub(crate) fn send(&mut self, index: usize, trained: Trained<'_>) {
+        let weight = self.group[index].examples.len() as u64;
+        let verdict = match trained.outcome {
+            #[cfg(any(feature = "cpu", feature = "burn"))]
+            Outcome::Weights(weights) => self.sum.add_difference(self.params, weights, weight),
+            Outcome::Update(update) => self.sum.add(update, weight),
+        };
+        self.report(index, verdict, trained.metrics, trained.batches);
+    }
+
+    /// Adds the whole steps of the group's clients, which a device has rounded and summed; of
+    /// each client what is known of its update, its metrics and its number of batches.
+    ///
+    /// Where the sum refuses them nothing has been added or reported.
+    #[cfg(feature = "burn")]
+    pub(crate) fn send_steps(
+        &mut self,
+        steps: &[f64],
+        clients: &[SummedClient],
+        trained: &[(Metrics, u64)],
+    ) -> Result<(), AggregateError> {
+        self.sum.add_steps(steps, clients)?;
+        for (index, (client, (metrics, batches))) in clients.iter().zip(trained).enumerate() {
+            self.report(index, client.verdict, *metrics, *batches);
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, index: usize, verdict: Verdict, metrics: Metrics, batches: u64) {
+        // A broken client's metrics are as broken as its update.
+        let (metrics, batches) =
+            if verdict.finite { (metrics, batches) } else { Default::default() };
+        let client = self.group[index].order.client;
+        self.reports.push((self.places[index], ClientReport { client, verdict, metrics, batches }));
+    }
+}
+
 /// Trains the cohort of `job`, at most `group` clients at a time on each worker.
 pub(crate) fn train_cohort<T: ClientTrainer>(
     workers: &Workers<T>,
@@ -109,16 +167,80 @@ pub(crate) fn train_cohort<T: ClientTrainer>(
     job: &CohortJob<'_>,
     group: NonZeroUsize,
 ) -> Result<CohortSum, LearnError> {
+    let train = |trainer: &mut T, group: &[ClientJob<'_>], sink: &mut Sink<'_>| {
+        trainer.train(group, &mut |index, trained| sink.send(index, trained))
+    };
+    let grouping = Grouping { clients: group, bytes: None };
+    train_groups(workers, spec, job, &grouping, |_| (), train)
+}
+
+/// How a cohort is cut into groups of clients that train together.
+#[derive(Clone, Copy)]
+pub(crate) struct Grouping {
+    /// Clients of a group at most.
+    pub(crate) clients: NonZeroUsize,
+    /// What bounds their memory; `None`: nothing.
+    pub(crate) bytes: Option<GroupBytes>,
+}
+
+/// The memory of a group, in bytes. A group has at least one client, whatever it takes.
+#[derive(Clone, Copy)]
+pub(crate) struct GroupBytes {
+    /// What a group may take.
+    pub(crate) most: usize,
+    /// What a client takes.
+    pub(crate) client: usize,
+    /// What each of its examples takes.
+    pub(crate) example: usize,
+}
+
+impl Grouping {
+    /// Cuts the places of a cohort.
+    fn cut<'a>(&self, places: &'a [usize], job: &CohortJob<'_>) -> Vec<&'a [usize]> {
+        let Some(bytes) = self.bytes else { return places.chunks(self.clients.get()).collect() };
+        let takes = |place: usize| {
+            let examples = job.population.num_examples(job.cohort[place]);
+            bytes.client.saturating_add(bytes.example.saturating_mul(examples))
+        };
+        let (mut groups, mut rest) = (Vec::new(), places);
+        while !rest.is_empty() {
+            let mut taken = 0_usize;
+            let fits = |place: &&usize| {
+                taken = taken.saturating_add(takes(**place));
+                taken <= bytes.most
+            };
+            let count = rest.iter().take(self.clients.get()).take_while(fits).count().max(1);
+            let (group, behind) = rest.split_at(count);
+            groups.push(group);
+            rest = behind;
+        }
+        groups
+    }
+}
+
+/// Trains the cohort of `job`: each worker first runs `open`, then `train` on one group of
+/// clients after another.
+pub(crate) fn train_groups<T: Send>(
+    workers: &Workers<T>,
+    spec: &MlpSpec,
+    job: &CohortJob<'_>,
+    grouping: &Grouping,
+    open: impl Fn(&mut T) + Sync,
+    train: impl Fn(&mut T, &[ClientJob<'_>], &mut Sink<'_>) -> Result<(), LearnError> + Sync,
+) -> Result<CohortSum, LearnError> {
     check(spec, job)?;
     let places = longest_first(job);
-    let groups: Vec<&[usize]> = places.chunks(group.get()).collect();
+    let groups = grouping.cut(&places, job);
     let next = AtomicUsize::new(0);
     let parts = workers.run(|trainer| {
         let mut part = Part::default();
+        open(trainer);
         while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
             // After an error the rest is still tried, so that which error is reported does not
             // depend on timing.
-            if let Err((place, error)) = train_group(trainer, spec, job, group, &mut part)
+            let result =
+                train_group(spec, job, group, &mut part, |group, sink| train(trainer, group, sink));
+            if let Err((place, error)) = result
                 && part.failure.as_ref().is_none_or(|(earlier, _)| place < *earlier)
             {
                 part.failure = Some((place, error));
@@ -129,13 +251,13 @@ pub(crate) fn train_cohort<T: ClientTrainer>(
     merge(parts, spec.dim(), job)
 }
 
-/// Trains the clients at `places` of the cohort into `part`; an error comes with its place.
-fn train_group<T: ClientTrainer>(
-    trainer: &mut T,
+/// Has the clients at `places` of the cohort trained into `part`; an error comes with its place.
+fn train_group(
     spec: &MlpSpec,
     job: &CohortJob<'_>,
     places: &[usize],
     part: &mut Part,
+    train: impl FnOnce(&[ClientJob<'_>], &mut Sink<'_>) -> Result<(), LearnError>,
 ) -> Result<(), (usize, LearnError)> {
     let examples: Vec<_> =
         places.iter().map(|&place| job.population.client(job.cohort[place])).collect();
@@ -156,21 +278,15 @@ fn train_group<T: ClientTrainer>(
         })
         .collect();
     let sum = part.sum.get_or_insert_with(|| SecretSum::open(job.rule, spec.dim()));
-    let reports = &mut part.reports;
-    let mut send = |index: usize, trained: Trained<'_>| {
-        let weight = group[index].examples.len() as u64;
-        let verdict = match trained.outcome {
-            #[cfg(any(feature = "cpu", feature = "burn"))]
-            Outcome::Weights(weights) => sum.add_difference(job.params, weights, weight),
-            Outcome::Update(update) => sum.add(update, weight),
-        };
-        // A broken client's metrics are as broken as its update.
-        let (metrics, batches) =
-            if verdict.finite { (trained.metrics, trained.batches) } else { Default::default() };
-        let client = group[index].order.client;
-        reports.push((places[index], ClientReport { client, verdict, metrics, batches }));
+    let mut sink = Sink {
+        #[cfg(any(feature = "cpu", feature = "burn"))]
+        params: job.params,
+        group: &group,
+        places,
+        sum,
+        reports: &mut part.reports,
     };
-    trainer.train(&group, &mut send).map_err(|error| (places[0], error))
+    train(&group, &mut sink).map_err(|error| (places[0], error))
 }
 
 /// Sums of the workers into one, reports back into cohort order.

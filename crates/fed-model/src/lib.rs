@@ -116,7 +116,7 @@ pub mod spec;
 pub mod work;
 mod workers;
 
-pub use backend::{Backend, UnknownBackend, open};
+pub use backend::{Backend, UnknownBackend, open, open_in_groups};
 #[cfg(feature = "burn")]
 pub use burn_learner::BurnLearner;
 #[cfg(feature = "cpu")]

@@ -49,6 +49,10 @@ pub(crate) struct Args {
     /// Worker threads, one measurement for each [default: 1 and one per core]
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     threads: Vec<NonZeroUsize>,
+    /// Train up to this many clients side by side on each worker, as on a graphics card: flex,
+    /// ndarray and wgpu, to compare
+    #[arg(long, value_name = "N")]
+    group: Option<NonZeroUsize>,
     /// Expected clients per round, one measurement for each
     #[arg(long, value_name = "M,..", value_delimiter = ',', default_values = ["50", "120"])]
     clients: Vec<NonZeroU32>,
@@ -109,6 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let bench = Bench {
         backend: args.backend,
         unit: args.vector_unit.unwrap_or_else(VectorUnit::best),
+        group: args.group,
         threads: threads(args),
         clients: args.clients.clone(),
         rounds: args.rounds,

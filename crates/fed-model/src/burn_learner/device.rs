@@ -115,7 +115,7 @@ mod graphics {
 
         #[test]
         fn without_an_adapter_the_message_says_what_was_looked_for() {
-            let message = choose(&[]).err().expect("nothing to choose");
+            let message = choose(&[]).expect_err("nothing to choose");
             for word in ["Vulkan", "Metal", "Direct3D 12", "OpenGL", "found nothing", "cpu"] {
                 assert!(message.contains(word), "{message}");
             }

@@ -9,6 +9,7 @@ use dp_agg::{Aggregator, Noise, NoiseSpec, PlainMean, UpdateRule, Weighting};
 use fed_data::{Examples, FederatedData, ShuffleSeed};
 use fed_model::{
     Backend, ClientReport, CohortJob, CohortSum, Learner, LocalSgd, LocalWork, MlpSpec, open,
+    open_in_groups,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -74,21 +75,27 @@ pub(crate) fn nonzero(value: usize) -> NonZeroUsize {
     NonZeroUsize::new(value).expect("positive")
 }
 
-/// Every learner of this build for `spec`. A graphics device only where the environment variable
+/// Every learner of this build for `spec`; those of Burn's CPU back ends in both forms, one client
+/// at a time and side by side as on a graphics card. A graphics device only where the environment variable
 /// `FED_MODEL_TEST_WGPU` asks for it: that some adapter exists does not mean that it works.
 pub(crate) fn learners(spec: &MlpSpec, threads: usize) -> Vec<Box<dyn Learner>> {
-    Backend::ALL
-        .into_iter()
-        .filter(|backend| backend.is_compiled_in())
-        .filter(|&backend| backend != Backend::Wgpu || wgpu_wanted())
-        .map(|backend| {
-            open(backend, spec, nonzero(threads)).unwrap_or_else(|error| panic!("{error}"))
+    let wanted = |&backend: &Backend| backend != Backend::Wgpu || wgpu_wanted();
+    let compiled_in = Backend::ALL.into_iter().filter(|backend| backend.is_compiled_in());
+    compiled_in
+        .filter(wanted)
+        .flat_map(|backend| {
+            let alone = open(backend, spec, nonzero(threads));
+            let grouped = [Backend::Flex, Backend::Ndarray]
+                .contains(&backend)
+                .then(|| open_in_groups(backend, spec, nonzero(threads), nonzero(3)));
+            std::iter::once(alone).chain(grouped)
         })
+        .map(|learner| learner.unwrap_or_else(|error| panic!("{error}")))
         .collect()
 }
 
 #[expect(clippy::print_stdout, reason = "a test that skips says so")]
-fn wgpu_wanted() -> bool {
+pub(crate) fn wgpu_wanted() -> bool {
     let wanted = std::env::var_os("FED_MODEL_TEST_WGPU").is_some_and(|value| value == "1");
     if !wanted {
         println!("wgpu skipped: FED_MODEL_TEST_WGPU=1 runs it");

@@ -21,6 +21,8 @@ pub(super) struct Bench<'a> {
     pub(super) backend: Backend,
     /// What the back end cpu multiplies with.
     pub(super) unit: VectorUnit,
+    /// Clients side by side on each worker, where that is asked for.
+    pub(super) group: Option<NonZeroUsize>,
     pub(super) threads: Vec<NonZeroUsize>,
     pub(super) clients: Vec<NonZeroU32>,
     pub(super) rounds: NonZeroU32,
@@ -39,6 +41,9 @@ pub(super) struct Measured {
     pub(super) commit: Option<String>,
     pub(super) processor: String,
     pub(super) cores: usize,
+    /// The first learner's description of itself.
+    #[serde(default)]
+    pub(super) learner: Option<String>,
     pub(super) data: String,
     /// Clients that cohorts are drawn from.
     pub(super) population: usize,
@@ -126,8 +131,10 @@ impl Bench<'_> {
             })
             .collect::<Result<_, Failure>>()?;
         let (mut rounds, mut evaluations) = (Vec::new(), Vec::new());
+        let mut learned_by = None;
         for &threads in &self.threads {
             let learner = self.learner(spec, threads)?;
+            learned_by.get_or_insert_with(|| learner.describe());
             for &clients in &self.clients {
                 progress.message(format_args!("{clients} clients, {threads} threads"));
                 rounds.push(self.rounds(&*learner, threads, clients, progress)?);
@@ -142,6 +149,7 @@ impl Bench<'_> {
             commit: provenance::commit(),
             processor: machine.processor,
             cores: machine.cores,
+            learner: learned_by,
             data: self.data.clone(),
             population: self.population.num_clients(),
             network: spec.widths().to_vec(),
@@ -154,6 +162,9 @@ impl Bench<'_> {
     }
 
     fn learner(&self, spec: &MlpSpec, threads: NonZeroUsize) -> Result<Box<dyn Learner>, Failure> {
+        if let Some(group) = self.group {
+            return Ok(fed_model::open_in_groups(self.backend, spec, threads, group)?);
+        }
         match self.backend {
             Backend::Cpu => Ok(Box::new(CpuLearner::on(self.unit, spec.clone(), threads)?)),
             backend => BackendArgs { backend, threads: Some(threads) }.open(spec),

@@ -8,6 +8,9 @@ use crate::say;
 pub(super) fn print(measured: &Measured) -> Result<(), Failure> {
     let ms = |seconds: f64| 1e3 * seconds;
     say(format_args!("{}, {} cores", measured.processor, measured.cores))?;
+    if let Some(learner) = &measured.learner {
+        say(format_args!("Learner: {learner}"))?;
+    }
     say(format_args!("Data: {} ({:.2} s to open)", measured.data, measured.data_seconds))?;
     let network: Vec<_> = measured.network.iter().map(ToString::to_string).collect();
     say(format_args!("Network {}, population {}", network.join("-"), measured.population))?;
