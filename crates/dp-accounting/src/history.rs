@@ -387,6 +387,8 @@ enum Kind {
 impl Total {
     /// Adds `count` times `event`; several kinds under one sampling have no price here.
     fn add(&mut self, event: &DpEvent, count: f64, terms: &Terms) -> Result<(), AccountingError> {
+        // Whatever joins it, a Gaussian is then no longer alone.
+        let mut only = None;
         let (kind, amount) = match event {
             DpEvent::NoOp => return Ok(()),
             DpEvent::Composed { events } => {
@@ -399,7 +401,7 @@ impl Total {
             }
             DpEvent::NonPrivate => (Kind::NonPrivate, 0.0),
             DpEvent::Gaussian { noise_multiplier: z } if z.get() > 0.0 => {
-                self.only = (self.kind.is_none() && count <= 1.0).then(|| z.get());
+                only = (self.kind.is_none() && count <= 1.0).then(|| z.get());
                 (Kind::Gaussian, z.get().powi(-2))
             }
             DpEvent::Gaussian { .. } => (Kind::NonPrivate, 0.0),
@@ -455,6 +457,7 @@ impl Total {
             | DpEvent::RandomizedResponse { .. }
             | DpEvent::RepeatAndSelect { .. } => return Err(terms.unsupported(event)),
         };
+        self.only = only;
         self.kind = match self.kind {
             None => Some(kind),
             Some(before) if before == kind => Some(kind),
