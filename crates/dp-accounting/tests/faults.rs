@@ -313,3 +313,21 @@ fn a_fixed_cohort_has_no_price_under_add_or_remove() {
     assert!(ExactAccountant::new(Neighboring::AddOrRemoveOne).supports(&event).is_err());
     assert!(RdpAccountant::new(Neighboring::ReplaceOne).supports(&event).is_ok());
 }
+
+/// A tree that stood behind a Gaussian under the same sampling was dropped from the price.
+#[test]
+fn a_tree_beside_a_gaussian_is_paid_for_in_either_order() {
+    let z = NoiseMultiplier::new(1.0).expect("in range");
+    let tree = DpEvent::TreeAggregation { noise_multiplier: z, steps: vec![4] };
+    let price = |parts: Vec<DpEvent>| {
+        let event = DpEvent::composed(parts).fixed_size_sampled(1000, 50);
+        let mut accountant = RdpAccountant::new(Neighboring::ReplaceOne);
+        accountant.compose(&event, 10).expect("supported");
+        accountant.epsilon(delta(1e-5)).expect("no limits").get()
+    };
+    let alone = price(vec![DpEvent::gaussian(z)]);
+    let behind = price(vec![DpEvent::gaussian(z), tree.clone()]);
+    let before = price(vec![tree, DpEvent::gaussian(z)]);
+    assert!(behind > alone, "{behind} against {alone}");
+    assert!((behind / before - 1.0).abs() < 1e-12, "{behind} against {before}");
+}
