@@ -90,6 +90,11 @@ impl Failure {
         Self { code: 5, message: message.to_string(), one_run: true }
     }
 
+    /// An audit refutes the guarantee of a run.
+    pub(crate) fn refuted(message: impl std::fmt::Display) -> Self {
+        Self { code: 6, message: message.to_string(), one_run: false }
+    }
+
     /// Somebody asked to stop.
     pub(crate) fn interrupted(message: impl std::fmt::Display) -> Self {
         Self { code: 130, message: message.to_string(), one_run: false }

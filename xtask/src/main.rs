@@ -2,7 +2,7 @@
 //!
 //! Data go to standard output, talk goes to standard error. Exit codes: 0 done; 1 failed, a retry
 //! may help; 2 usage; 3 bad configuration or data; 4 the privacy budget would be exceeded;
-//! 5 training diverged; 130 interrupted.
+//! 5 training diverged; 6 an audit refutes the guarantee; 130 interrupted.
 
 mod backend;
 mod commands;

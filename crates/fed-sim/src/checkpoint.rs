@@ -25,6 +25,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::audit::Trail;
 use crate::durable;
 use crate::error::SimError;
 use crate::journal::{Mark, hex};
@@ -61,6 +62,9 @@ pub struct Header {
     pub timing: Mark,
     /// `evaluations.csv` so far.
     pub evaluations: Mark,
+    /// Rounds that an audit has looked at; none where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audited: Option<u32>,
 }
 
 /// A checkpoint as read.
@@ -72,6 +76,7 @@ pub struct Checkpoint {
     first: Vec<f32>,
     second: Vec<f32>,
     mime_velocity: Vec<f32>,
+    audit: Option<Trail>,
 }
 
 /// Why bytes are not a checkpoint that can be used.
@@ -111,23 +116,29 @@ pub enum Damage {
 /// # Errors
 /// A sentence, if the state cannot be written down; this does not happen for states of a run.
 pub fn encode(header: &Header, state: &Snapshot<'_>) -> Result<Vec<u8>, String> {
+    let trail = state.audit;
+    let single = |name, values: &[f32]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (name, Dtype::F32, values.len(), bytes)
+    };
+    let double = |name, values: &[f64]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (name, Dtype::F64, values.len(), bytes)
+    };
     let tensors = [
-        ("params", state.server.params()),
-        ("first", state.server.first()),
-        ("second", state.server.second()),
-        ("mime_velocity", state.mime_velocity),
+        single("params", state.server.params()),
+        single("first", state.server.first()),
+        single("second", state.server.second()),
+        single("mime_velocity", state.mime_velocity),
+        single("audit_initial", trail.map_or(&[], |trail| &trail.initial)),
+        double("audit_largest", trail.map_or(&[], |trail| &trail.largest)),
+        double("audit_evidence", trail.map_or(&[], |trail| &trail.evidence)),
     ];
-    let bytes: Vec<(&str, usize, Vec<u8>)> = tensors
+    let views: Vec<_> = tensors
         .iter()
-        .filter(|(_, values)| !values.is_empty())
-        .map(|(name, values)| {
-            (*name, values.len(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
-        })
-        .collect();
-    let views: Vec<_> = bytes
-        .iter()
-        .map(|(name, length, bytes)| {
-            TensorView::new(Dtype::F32, vec![*length], bytes).map(|view| (*name, view))
+        .filter(|(_, _, length, _)| *length > 0)
+        .map(|(name, kind, length, bytes)| {
+            TensorView::new(*kind, vec![*length], bytes).map(|view| (*name, view))
         })
         .collect::<Result<_, _>>()
         .map_err(|error| error.to_string())?;
@@ -172,23 +183,38 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, Damage> {
 fn contents(payload: &[u8]) -> Result<Checkpoint, String> {
     let (_, metadata) = SafeTensors::read_metadata(payload).map_err(|error| error.to_string())?;
     let text = metadata.metadata().as_ref().and_then(|map| map.get("state")).ok_or("no state")?;
-    let header = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let header: Header = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let file = SafeTensors::deserialize(payload).map_err(|error| error.to_string())?;
-    let read = |name: &str| match file.tensor(name) {
-        Ok(tensor) if tensor.dtype() == Dtype::F32 => {
-            let (values, _) = tensor.data().as_chunks::<4>();
-            Ok(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
-        }
-        Ok(tensor) => Err(format!("{name} is {:?}, not F32", tensor.dtype())),
+    let bytes = |name: &str, kind: Dtype| match file.tensor(name) {
+        Ok(tensor) if tensor.dtype() == kind => Ok(tensor.data().to_vec()),
+        Ok(tensor) => Err(format!("{name} is {:?}, not {kind:?}", tensor.dtype())),
         Err(safetensors::SafeTensorError::TensorNotFound(_)) => Ok(Vec::new()),
         Err(error) => Err(error.to_string()),
     };
+    let single = |name: &str| -> Result<Vec<f32>, String> {
+        let bytes = bytes(name, Dtype::F32)?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect())
+    };
+    let double = |name: &str| -> Result<Vec<f64>, String> {
+        let bytes = bytes(name, Dtype::F64)?;
+        Ok(bytes.as_chunks::<8>().0.iter().map(|value| f64::from_le_bytes(*value)).collect())
+    };
+    let audit = match header.audited {
+        None => None,
+        Some(rounds) => Some(Trail {
+            rounds,
+            initial: single("audit_initial")?,
+            largest: double("audit_largest")?,
+            evidence: double("audit_evidence")?,
+        }),
+    };
     Ok(Checkpoint {
         header,
-        params: read("params")?,
-        first: read("first")?,
-        second: read("second")?,
-        mime_velocity: read("mime_velocity")?,
+        params: single("params")?,
+        first: single("first")?,
+        second: single("second")?,
+        mime_velocity: single("mime_velocity")?,
+        audit,
     })
 }
 
@@ -212,6 +238,7 @@ impl Checkpoint {
             server,
             mime_velocity: self.mime_velocity,
             aggregator: self.header.aggregator,
+            audit: self.audit,
         })
     }
 }

@@ -22,7 +22,8 @@ use sha2::{Digest, Sha256};
 pub use difference::differences;
 pub use parse::nearest;
 pub use sections::{
-    AccountingConfig, AggregationConfig, Algorithm, ClientConfig, DataConfig, ModelConfig, Orders,
+    AccountingConfig, AggregationConfig, Algorithm, AuditConfig, ClientConfig, DataConfig,
+    ModelConfig, Orders,
 };
 
 use crate::cohort::Sampling;
@@ -76,6 +77,9 @@ pub struct Experiment {
     /// How ε is computed.
     #[serde(default)]
     pub accounting: AccountingConfig,
+    /// Whether canaries take part, to audit the runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditConfig>,
 }
 
 fn every_five_rounds() -> NonZeroU32 {
@@ -142,6 +146,9 @@ pub struct RunConfig {
     pub server: ServerOptimizer,
     /// How ε is computed.
     pub accounting: AccountingConfig,
+    /// Whether canaries take part, to audit the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditConfig>,
 }
 
 impl Experiment {
@@ -229,6 +236,7 @@ impl Experiment {
             aggregation: self.aggregation,
             server: self.server,
             accounting: self.accounting.clone(),
+            audit: self.audit,
         }
     }
 
@@ -288,6 +296,16 @@ impl RunConfig {
                  set it to 0, or [aggregation] kind = \"private\"",
                 self.noise_multiplier
             ));
+        }
+        if let Some(audit) = &self.audit {
+            audit.check().or_else(|message| refuse(format!("[audit] {message}")))?;
+            if self.sampling != Sampling::Poisson || !self.aggregation.is_private() {
+                return refuse(
+                    "[audit] needs sampling = \"poisson\" and [aggregation] kind = \"private\": its \
+                     canaries are clients that are drawn and clipped like all others"
+                        .to_owned(),
+                );
+            }
         }
         // The noise must split between the updates and the count behind an adaptive clip.
         crate::plan::aggregator(self).map(|_| ()).or_else(|error| refuse(error.to_string()))

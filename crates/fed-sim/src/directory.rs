@@ -18,6 +18,8 @@
 //!   checkpoints/         the last few states and the first, each with its digest
 //!   privacy.json         the guarantee
 //!   model.safetensors    the final weights
+//!   audit.json           what an audit found, where the run was audited
+//!   canaries.csv         what the releases told about each of its canaries
 //! ```
 //!
 //! Whatever ends a process, the directory can be taken up again: [`RunDirectory::resume`], then
@@ -52,6 +54,8 @@ const TIMING: &str = "timing.jsonl";
 const LEDGER: &str = "ledger.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const PRIVACY: &str = "privacy.json";
+const AUDIT: &str = "audit.json";
+const CANARIES: &str = "canaries.csv";
 const MODEL: &str = "model.safetensors";
 
 /// The directory of an experiment's runs.

@@ -74,6 +74,7 @@ pub mod simulation;
 pub mod state;
 pub mod statement;
 pub mod summary;
+mod text;
 pub mod weights;
 
 pub use cohort::{CohortSampler, Sampling};

@@ -21,6 +21,12 @@ pub enum Stream {
     Shuffle,
     /// The noise of a release.
     Noise,
+    /// The directions of an audit's canaries (round 0 alone).
+    CanaryDirections,
+    /// Which canaries of an audit are in (round 0 alone).
+    CanaryCoins,
+    /// Which canaries take part in a round.
+    CanaryCohort,
 }
 
 impl Stream {
@@ -31,6 +37,9 @@ impl Stream {
             Self::Cohort => 2,
             Self::Shuffle => 3,
             Self::Noise => 4,
+            Self::CanaryDirections => 5,
+            Self::CanaryCoins => 6,
+            Self::CanaryCohort => 7,
         }
     }
 }
@@ -67,7 +76,15 @@ mod tests {
     fn every_purpose_round_and_seed_has_a_key_of_its_own() {
         let mut keys = std::collections::HashSet::new();
         for seed in [0, 1, u64::MAX] {
-            for stream in [Stream::Init, Stream::Cohort, Stream::Shuffle, Stream::Noise] {
+            for stream in [
+                Stream::Init,
+                Stream::Cohort,
+                Stream::Shuffle,
+                Stream::Noise,
+                Stream::CanaryDirections,
+                Stream::CanaryCoins,
+                Stream::CanaryCohort,
+            ] {
                 for round in 0..50 {
                     assert!(keys.insert(Seed(seed).key(stream, round)));
                 }

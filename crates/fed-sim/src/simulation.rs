@@ -15,6 +15,7 @@ use rand::SeedableRng;
 use rand::rngs::SysRng;
 use rand_chacha::ChaCha20Rng;
 
+use crate::audit::Audit;
 use crate::cohort::CohortSampler;
 use crate::config::{Algorithm, RunConfig};
 use crate::error::SimError;
@@ -37,6 +38,8 @@ pub struct Simulation<'a> {
     /// Velocity that Mime Lite's clients use; empty for the other algorithms.
     mime_velocity: Vec<f32>,
     ledger: Ledger,
+    /// Canaries, and what the releases told about them.
+    audit: Option<Audit>,
     /// ε that no round may pass; none: as many rounds as the configuration says.
     budget: Option<Epsilon>,
     round: u32,
@@ -77,6 +80,7 @@ impl<'a> Simulation<'a> {
             Algorithm::MimeLite => vec![0.0; params.len()],
             Algorithm::Sgd | Algorithm::FedSgd => Vec::new(),
         };
+        let audit = Audit::new(&config, &sampler, &params)?;
         let server = Server::new(config.server, params);
         Ok(Self {
             config,
@@ -87,6 +91,7 @@ impl<'a> Simulation<'a> {
             server,
             mime_velocity,
             ledger: Ledger::new(),
+            audit,
             budget: None,
             round: 0,
         })
@@ -117,6 +122,14 @@ impl<'a> Simulation<'a> {
         if saved.mime_velocity.len() != run.mime_velocity.len() {
             return refuse("its client velocity does not fit the network");
         }
+        match (&mut run.audit, saved.audit) {
+            (Some(audit), Some(trail)) => {
+                audit.restore(trail).map_err(|what| SimError::config("saved state", what))?;
+            }
+            (None, None) => {}
+            (Some(_), None) => return refuse("it holds no audit"),
+            (None, Some(_)) => return refuse("it holds an audit"),
+        }
         run.aggregator.restore(&saved.aggregator)?;
         run.server = saved.server;
         run.mime_velocity = saved.mime_velocity;
@@ -140,7 +153,14 @@ impl<'a> Simulation<'a> {
             server: &self.server,
             mime_velocity: &self.mime_velocity,
             aggregator: self.aggregator.state(),
+            audit: self.audit.as_ref().map(Audit::trail),
         }
+    }
+
+    /// The audit of the run so far; `None` if it is not audited.
+    #[must_use]
+    pub fn audit(&self) -> Option<&Audit> {
+        self.audit.as_ref()
     }
 
     /// Everything that decides the run's numbers.
@@ -212,7 +232,7 @@ impl<'a> Simulation<'a> {
         observer: &mut dyn Observer,
     ) -> Result<(RoundRecord, PhaseTimes), SimError> {
         let start = Instant::now();
-        let cohort = self.sampler.sample(&mut self.cohort_rng()?);
+        let cohort = self.sampler.sample(&mut self.round_rng(Stream::Cohort)?);
         self.step_with(&cohort, start, observer)
     }
 
@@ -245,14 +265,24 @@ impl<'a> Simulation<'a> {
         // What noise the round needs is known before it: it is drawn while the clients train.
         let spec = self.aggregator.noise(self.learner.dim());
         let source = self.noise_source();
-        let (trained, velocity, noise) = std::thread::scope(|scope| {
-            let noise = scope.spawn(|| spec.draw(&source));
+        let mut canary_rng = match &self.audit {
+            Some(_) => Some(self.round_rng(Stream::CanaryCohort)?),
+            None => None,
+        };
+        let (trained, velocity, (noise, canaries)) = std::thread::scope(|scope| {
+            let meanwhile = scope.spawn(|| {
+                let canaries = self.audit.as_ref().zip(canary_rng.as_mut());
+                (spec.draw(&source), canaries.map(|(audit, rng)| audit.sum(&rule, rng)))
+            });
             let trained = self.train(cohort);
             let velocity = self.mime_step(cohort);
-            let noise = noise.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause));
-            (trained, velocity, noise)
+            let drawn = meanwhile.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause));
+            (trained, velocity, drawn)
         });
-        let (CohortSum { sum, reports }, velocity, noise) = (trained?, velocity?, noise?);
+        let (CohortSum { mut sum, reports }, velocity, noise) = (trained?, velocity?, noise?);
+        if let Some(canaries) = canaries {
+            sum.merge(canaries);
+        }
         let trained_at = Instant::now();
 
         let stddev = spec.stddev();
@@ -266,6 +296,9 @@ impl<'a> Simulation<'a> {
         let release = self.aggregator.release(sum, noise)?;
         let released_at = Instant::now();
 
+        if let (Some(audit), Some(clip_norm)) = (&mut self.audit, rule.clip_norm) {
+            audit.observe(&release.mean, clip_norm);
+        }
         let step = self.server.apply(&release.mean);
         if let Some(velocity) = velocity {
             self.mime_velocity = velocity;
@@ -330,16 +363,15 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// The generator that draws this round's cohort. A cohort that an adversary can draw again
-    /// amplifies nothing, so a release takes the system's entropy here too.
-    fn cohort_rng(&self) -> Result<ChaCha20Rng, SimError> {
+    /// The generator that draws this round's cohort, of clients or of canaries. A cohort that an
+    /// adversary can draw again amplifies nothing, so a release takes the system's entropy here
+    /// too.
+    fn round_rng(&self, stream: Stream) -> Result<ChaCha20Rng, SimError> {
         match self.config.noise {
             NoiseMode::Release if made(Mistake::ReleaseCohortSeeded) => {
-                Ok(self.config.seed.rng(Stream::Cohort, u64::from(self.round)))
+                Ok(self.config.seed.rng(stream, u64::from(self.round)))
             }
-            NoiseMode::Simulation => {
-                Ok(self.config.seed.rng(Stream::Cohort, u64::from(self.round)))
-            }
+            NoiseMode::Simulation => Ok(self.config.seed.rng(stream, u64::from(self.round))),
             NoiseMode::Release => ChaCha20Rng::try_from_rng(&mut SysRng).map_err(|error| {
                 SimError::io("system entropy")(std::io::Error::other(error.to_string()))
             }),

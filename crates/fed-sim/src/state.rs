@@ -7,6 +7,7 @@
 
 use dp_agg::AggregatorState;
 
+use crate::audit::Trail;
 use crate::server::Server;
 
 /// A run between two rounds, seen from outside.
@@ -20,6 +21,8 @@ pub struct Snapshot<'a> {
     pub mime_velocity: &'a [f32],
     /// Clip norm and zeroing estimate, where they move.
     pub aggregator: AggregatorState,
+    /// What an audit has seen so far; none where there is none.
+    pub audit: Option<&'a Trail>,
 }
 
 /// A run between two rounds, as it was saved.
@@ -33,4 +36,6 @@ pub struct Saved {
     pub mime_velocity: Vec<f32>,
     /// Clip norm and zeroing estimate, where they move.
     pub aggregator: AggregatorState,
+    /// What an audit has seen so far; none where there is none.
+    pub audit: Option<Trail>,
 }

@@ -7,14 +7,18 @@ use std::fmt;
 use std::num::NonZeroU64;
 
 use dp_accounting::ledger::{Chain, Entry};
-use dp_accounting::{Delta, Epsilon, Ledger, Neighboring};
+use dp_accounting::{
+    Accountant, Delta, Epsilon, EpsilonInterval, ExactAccountant, Ledger, Neighboring,
+};
 use dp_agg::{Clipping, NoiseMode, Zeroing};
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditReport;
 use crate::cohort::CohortSampler;
 use crate::config::{AggregationConfig, Algorithm, RunConfig};
 use crate::error::SimError;
 use crate::plan;
+use crate::text::item;
 
 /// The guarantee of one run, or of several on the same clients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,12 +44,19 @@ pub struct PrivacyStatement {
     pub lost_rounds: u64,
     /// What computed ε.
     pub accountant: String,
+    /// Two proven bounds between which the true ε of the same releases lies; none where nothing is
+    /// proven, as without noise.
+    #[serde(default)]
+    pub exact: Option<EpsilonInterval>,
     /// Where the noise came from.
     pub noise_source: String,
     /// Number of runs with this setting on the same clients, each with a seed of its own.
     pub runs: u64,
     /// ε of all those runs together, by composition.
     pub epsilon_of_all_runs: Epsilon,
+    /// All runs of the experiment that this one belongs to; none where only this one is known.
+    #[serde(default)]
+    pub tried: Option<Tried>,
     /// Hash of the last line of the run's `ledger.jsonl`: a ledger that was altered or shortened
     /// since does not end in it.
     pub ledger_head: String,
@@ -53,6 +64,19 @@ pub struct PrivacyStatement {
     pub not_covered: Vec<String>,
     /// What a reader should be warned of, a sentence each.
     pub warnings: Vec<String>,
+    /// What an audit of the run found; none where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditReport>,
+}
+
+/// The runs of an experiment, of all settings and seeds, on the same clients.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tried {
+    /// How many there are.
+    pub runs: u64,
+    /// ε of releasing all of them, which also covers choosing among them; infinite as soon as one
+    /// has no noise.
+    pub epsilon: Epsilon,
 }
 
 impl PrivacyStatement {
@@ -95,13 +119,37 @@ impl PrivacyStatement {
             rounds: ledger.len(),
             lost_rounds: 0,
             accountant: plan::describe_accounting(&config.accounting),
+            exact: exact(ledger, neighbours, config.delta),
             noise_source: config.noise.to_string(),
             runs,
             epsilon_of_all_runs: plan::epsilon(config, neighbours, &all)?,
+            tried: None,
             ledger_head: chain.head().to_owned(),
             not_covered: not_covered(config),
             warnings: warnings(config, population),
+            audit: None,
         })
+    }
+
+    /// The same with all runs of the experiment, this one among them.
+    ///
+    /// # Errors
+    /// [`SimError`] if they have no price.
+    pub fn with_tried(mut self, runs: &[RunConfig]) -> Result<Self, SimError> {
+        let epsilon = plan::epsilon_of_all(runs, self.population)?;
+        self.tried = Some(Tried { runs: runs.len() as u64, epsilon });
+        Ok(self)
+    }
+
+    /// The same with what an audit found. An audit that refutes the guarantee becomes the first of
+    /// the warnings.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Option<AuditReport>) -> Self {
+        if let Some(alarm) = audit.as_ref().and_then(AuditReport::alarm) {
+            self.warnings.insert(0, alarm);
+        }
+        self.audit = audit;
+        self
     }
 
     /// The same for a model that was trained for only `rounds` of the rounds on the ledger.
@@ -110,6 +158,17 @@ impl PrivacyStatement {
         self.lost_rounds = self.rounds.saturating_sub(u64::from(rounds));
         self
     }
+}
+
+/// Widest interval around the true ε that is worth stating.
+const WIDEST: f64 = 1e-3;
+
+/// Where the true ε of a ledger lies, if that is proven.
+fn exact(ledger: &Ledger, neighbours: Neighboring, delta: Delta) -> Option<EpsilonInterval> {
+    let mut accountant = ExactAccountant::new(neighbours).with_widest(WIDEST).ok()?;
+    ledger.replay(&mut accountant).ok()?;
+    let found = accountant.epsilon_interval(delta).ok()?;
+    found.upper.is_finite().then_some(found)
 }
 
 /// The mechanism of a round, in words.
@@ -219,36 +278,60 @@ impl fmt::Display for PrivacyStatement {
         } else {
             writeln!(f, "Guarantee: none (ε = infinity at δ = {:e})", self.delta.get())?;
         }
-        writeln!(f, "  unit         {}", self.unit)?;
-        writeln!(f, "  neighbours   {relation}")?;
-        writeln!(f, "  mechanism    {}", self.mechanism)?;
-        writeln!(f, "  sampling     {}", self.sampling)?;
-        match self.lost_rounds {
-            0 => writeln!(f, "  rounds       {}", self.rounds)?,
-            lost => writeln!(f, "  rounds       {}, {lost} of them lost in a crash", self.rounds)?,
+        item(f, "unit", &self.unit)?;
+        item(f, "neighbours", relation)?;
+        item(f, "mechanism", &self.mechanism)?;
+        item(f, "sampling", &self.sampling)?;
+        let rounds = match self.lost_rounds {
+            0 => self.rounds.to_string(),
+            lost => format!("{}, {lost} of them lost in a crash", self.rounds),
+        };
+        item(f, "rounds", &rounds)?;
+        item(f, "accountant", &self.accountant)?;
+        if let Some(EpsilonInterval { lower, upper }) = self.exact {
+            let (lower, upper) = (lower.get(), upper.get());
+            item(f, "exact", &format!("the true ε lies between {lower:.6} and {upper:.6}"))?;
         }
-        writeln!(f, "  accountant   {}", self.accountant)?;
-        writeln!(f, "  noise        {}", self.noise_source)?;
+        if self.population > 0 {
+            let least = 1.0 / self.population as f64;
+            let (delta, share) = (self.delta.get(), self.delta.get() / least);
+            item(f, "delta", &format!("{delta:e}, {share:.2} times 1/population = {least:.2e}"))?;
+        }
+        item(f, "noise", &self.noise_source)?;
         if self.runs > 1 {
-            let all = self.epsilon_of_all_runs;
-            let total =
-                if all.is_finite() { format!("{:.4}", all.get()) } else { "infinity".to_owned() };
-            writeln!(
-                f,
-                "  seeds        {}; releasing all of their runs costs ε = {total} at the same δ",
-                self.runs
-            )?;
+            let (runs, all) = (self.runs, total(self.epsilon_of_all_runs));
+            let text = format!("{runs}; releasing all of their runs costs ε = {all} at the same δ");
+            item(f, "seeds", &text)?;
         }
-        for (position, item) in self.not_covered.iter().enumerate() {
-            let head = if position == 0 { "  not covered" } else { "" };
-            writeln!(f, "{head:<13}  - {item}")?;
+        if let Some(Tried { runs, epsilon }) = self.tried {
+            let all = total(epsilon);
+            let text = match runs {
+                1 => "1 run of this experiment; there is no other to pay for".to_owned(),
+                _ => format!(
+                    "{runs} runs of this experiment on the same users; choosing among them is \
+                     covered by ε = {all} at the same δ, the price of releasing them all"
+                ),
+            };
+            item(f, "tried", &text)?;
+        }
+        for (position, gap) in self.not_covered.iter().enumerate() {
+            item(f, if position == 0 { "not covered" } else { "" }, &format!("- {gap}"))?;
         }
         for warning in &self.warnings {
-            writeln!(f, "  warning      {warning}")?;
+            item(f, "warning", warning)?;
         }
-        Ok(())
+        match &self.audit {
+            Some(audit) => write!(f, "\n{audit}"),
+            None => Ok(()),
+        }
     }
 }
+
+/// ε to four digits.
+fn total(epsilon: Epsilon) -> String {
+    if epsilon.is_finite() { format!("{:.4}", epsilon.get()) } else { "infinity".to_owned() }
+}
+
 /// A number without the last bits of a product: 4.35, not 4.3500000000000005.
 fn tidy(value: f64) -> f64 {
     (value * 1e12).round() / 1e12

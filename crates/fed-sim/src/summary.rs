@@ -5,6 +5,7 @@ use std::fmt::Write;
 use dp_accounting::Epsilon;
 use serde::Serialize;
 
+use crate::audit::AuditReport;
 use crate::directory::Cell;
 
 /// One setting over its seeds, after the last round.
@@ -32,6 +33,15 @@ pub struct SummaryRow {
     pub epsilon: Epsilon,
     /// δ of the guarantee.
     pub delta: f64,
+    /// What ε looks like from the final model: mean over seeds of an audit's estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audited_final_model: Option<f64>,
+    /// What ε looks like from all rounds: mean over seeds of an audit's estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audited_all_rounds: Option<f64>,
+    /// Greatest of the lower bounds on ε that audits found, each with its own confidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audited_at_least: Option<f64>,
 }
 
 /// One setting's curve over its seeds.
@@ -88,6 +98,9 @@ pub fn rows(cells: &[Cell]) -> Vec<SummaryRow> {
             };
             let (accuracy, accuracy_sd) = column(|row| row.accuracy);
             let (loss, loss_sd) = column(|row| row.loss);
+            let audits: Vec<&AuditReport> =
+                runs.iter().filter_map(|run| run.privacy.audit.as_ref()).collect();
+            let audited = |found: Vec<f64>| (!audits.is_empty()).then(|| mean_and_sd(&found).0);
             let clips: Vec<f64> = last.iter().filter_map(|row| row.clip_norm).collect();
             Some(SummaryRow {
                 noise_multiplier: first.config.noise_multiplier.get(),
@@ -101,6 +114,22 @@ pub fn rows(cells: &[Cell]) -> Vec<SummaryRow> {
                 clip_norm: (!clips.is_empty()).then(|| mean_and_sd(&clips).0),
                 epsilon: first.privacy.epsilon,
                 delta: first.config.delta.get(),
+                audited_final_model: audited(
+                    audits
+                        .iter()
+                        .filter_map(|audit| Some(audit.final_model?.epsilon.get()))
+                        .collect(),
+                ),
+                audited_all_rounds: audited(
+                    audits
+                        .iter()
+                        .filter_map(|audit| Some(audit.all_rounds?.epsilon.get()))
+                        .collect(),
+                ),
+                audited_at_least: audits
+                    .iter()
+                    .map(|audit| audit.lower_bound.epsilon)
+                    .max_by(f64::total_cmp),
             })
         })
         .collect()
@@ -148,15 +177,18 @@ fn mean_least_greatest(values: &[f64]) -> [f64; 3] {
 /// The rows as a Markdown table, columns padded so that it reads as plain text too.
 #[must_use]
 pub fn markdown(rows: &[SummaryRow]) -> String {
-    let mut table = vec![
-        ["noise multiplier", "clients a round", "ε (one run)", "accuracy", "loss", "clip norm"]
-            .map(str::to_owned),
-    ];
+    let audited = rows.iter().any(|row| row.audited_at_least.is_some());
+    let mut head =
+        vec!["noise multiplier", "clients a round", "ε (one run)", "accuracy", "loss", "clip norm"];
+    if audited {
+        head.push("ε audited: model, rounds, at least");
+    }
+    let mut table = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for row in rows {
         let spread = |mean: f64, sd: f64| {
             if row.seeds > 1 { format!("{mean:.4} ± {sd:.4}") } else { format!("{mean:.4}") }
         };
-        table.push([
+        let mut line = vec![
             format!("{:?}", row.noise_multiplier),
             row.clients_per_round.to_string(),
             if row.epsilon.is_finite() {
@@ -167,11 +199,24 @@ pub fn markdown(rows: &[SummaryRow]) -> String {
             spread(row.accuracy, row.accuracy_sd),
             spread(row.loss, row.loss_sd),
             row.clip_norm.map_or_else(|| "none".to_owned(), |clip| format!("{clip:.4}")),
-        ]);
+        ];
+        if audited {
+            let number = |found: Option<f64>| match found {
+                Some(found) if found.is_finite() => format!("{found:.2}"),
+                Some(found) if found > 0.0 => "infinite".to_owned(),
+                _ => "unknown".to_owned(),
+            };
+            line.push(
+                [row.audited_final_model, row.audited_all_rounds, row.audited_at_least]
+                    .map(number)
+                    .join(", "),
+            );
+        }
+        table.push(line);
     }
     let width =
         |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
+    let widths: Vec<usize> = (0..table[0].len()).map(width).collect();
     let mut text = String::new();
     for (number, row) in table.iter().enumerate() {
         for (cell, width) in row.iter().zip(&widths) {

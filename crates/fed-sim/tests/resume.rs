@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use dp_accounting::{DpEvent, Epsilon, Ledger};
 use dp_agg::NoiseMode;
-use fed_sim::config::Algorithm;
+use fed_sim::config::{Algorithm, AuditConfig};
 use fed_sim::directory::{Resumed, State};
 use fed_sim::record::Silent;
 use fed_sim::{
@@ -117,8 +117,13 @@ fn process(
         }
     };
     let sampler = plan::sampler(config, 30)?;
-    let statement =
-        PrivacyStatement::new(config, &sampler, 30, run.ledger(), 1)?.of_a_model_after(run.round());
+    let audit = match run.audit() {
+        Some(audit) => Some(audit.report(run.params(), run.epsilon()?)),
+        None => None,
+    };
+    let statement = PrivacyStatement::new(config, &sampler, 30, run.ledger(), 1)?
+        .of_a_model_after(run.round())
+        .with_audit(audit);
     observer.writer.finish(&run, learner.spec(), &statement, state, None)?;
     trained.map(|()| notes)
 }
@@ -160,11 +165,17 @@ fn records(cell: &Path) -> Vec<(&'static str, Vec<u8>)> {
         "privacy.json",
         "model.safetensors",
     ];
-    names.map(|name| (name, fs::read(cell.join(name)).expect(name))).into()
+    let mut files: Vec<_> = names.map(|name| (name, fs::read(cell.join(name)).expect(name))).into();
+    // Of audited runs alone.
+    for name in ["audit.json", "canaries.csv"] {
+        files.extend(fs::read(cell.join(name)).ok().map(|bytes| (name, bytes)));
+    }
+    files
 }
 
 #[track_caller]
 fn assert_equal_runs(one: &Path, other: &Path) {
+    assert_eq!(records(one).len(), records(other).len());
     for ((name, one), (_, other)) in records(one).into_iter().zip(records(other)) {
         assert!(one == other, "{name} differs");
     }
@@ -183,7 +194,9 @@ fn a_stopped_run_ends_like_one_that_never_stopped() {
     mime.noise_multiplier = dp_accounting::NoiseMultiplier::new(0.0).expect("in range");
     mime.aggregation =
         fed_sim::config::AggregationConfig::Mean { weighting: dp_agg::Weighting::Uniform };
-    for config in [config(NoiseMode::Simulation), adam, mime] {
+    let mut audited = config(NoiseMode::Simulation);
+    audited.audit = Some(AuditConfig { canaries: 20, confidence: 0.9 });
+    for config in [config(NoiseMode::Simulation), audited, adam, mime] {
         let whole = Bench::new();
         whole.go(&config, Stop::Never).expect("finished");
         let mut stops: Vec<Vec<Stop>> = Vec::new();

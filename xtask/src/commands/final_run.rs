@@ -7,7 +7,7 @@ use fed_sim::plan;
 
 use super::calibrate::{answer, open, sentence};
 use super::report;
-use super::train::{Session, TrainArgs};
+use super::train::{Session, TrainArgs, heed_audits};
 use crate::failure::Failure;
 use crate::{interrupt, say};
 
@@ -28,6 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         (None, Some(recorded)) => recorded,
         (config, _) => open(config.as_ref())?,
     };
+    args.train.put_into(&mut experiment);
     let dataset = args.train.data.open(&mut experiment)?;
     let verdict = plan::calibrate(&experiment, &place, dataset.train.num_clients())?;
     let answer = answer(&experiment, &verdict)?;
@@ -51,5 +52,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         session.directory.write_json("privacy.json", &cell.privacy)?;
         say(format_args!("\n{}", cell.privacy))?;
     }
+    heed_audits(&session.directory)?;
     failures.into_result()
 }

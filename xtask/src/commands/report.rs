@@ -63,6 +63,13 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
             (count, false) => format!("releasing all {count} runs of this table costs infinity"),
         },
     );
+    let caption = if rows.iter().any(|row| row.audited_at_least.is_some()) {
+        caption
+            + "\nAudited: what ε looks like to canaries in the final model and in all rounds, which \
+               is no bound,\nand the ε that is refuted with the audit's confidence."
+    } else {
+        caption
+    };
     directory.write("summary.md", format!("{table}\n{caption}\n"))?;
     write_csv(&directory.path().join("summary.csv"), &rows)?;
     let evaluations: Vec<_> = cells.iter().flat_map(|cell| &cell.evaluations).collect();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fed_data::FederatedData;
 
 use super::report;
-use super::train::{Session, TrainArgs, read_experiment};
+use super::train::{Session, TrainArgs, heed_audits, read_experiment};
 use crate::failure::Failure;
 use crate::{interrupt, say};
 
@@ -37,8 +37,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             "{place} has no [sweep]; `cargo xtask final` runs a [calibrate]"
         )));
     }
+    args.train.put_into(&mut experiment);
     let dataset = args.train.data.open(&mut experiment)?;
     let runs = experiment.runs();
+    for run in &runs {
+        run.check(&place)?;
+    }
     let session = Session::open(&args.train, experiment, dataset, &runs)?;
     session.say_data()?;
     say(format_args!(
@@ -52,5 +56,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if !session.directory.cells()?.is_empty() {
         report::write(&session.directory)?;
     }
+    heed_audits(&session.directory)?;
     failures.into_result()
 }

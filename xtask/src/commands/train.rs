@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dp_accounting::Epsilon;
 use fed_data::{Choice, Dataset, FederatedData, OpenOptions};
 use fed_model::Learner;
+use fed_sim::audit::AuditReport;
+use fed_sim::config::AuditConfig;
 use fed_sim::directory::{Opened, Resumed, RunDirectory, Schedule, State, cell_name};
 use fed_sim::{Experiment, Observer, PrivacyStatement, RunConfig, SimError, Simulation, plan};
 
@@ -84,6 +86,10 @@ pub(crate) struct TrainArgs {
     /// with its guarantee, and the exit code is 4
     #[arg(long, value_name = "EPSILON", value_parser = epsilon)]
     max_epsilon: Option<Epsilon>,
+    /// Audit every run while it trains: canaries take part, and how well the releases give them
+    /// away is reported beside ε. The same as an `[audit]` in the configuration
+    #[arg(long)]
+    audit: bool,
     /// Save a checkpoint every so many rounds [default: simulation noise every ten seconds,
     /// release noise every round]
     #[arg(long, value_name = "ROUNDS")]
@@ -95,6 +101,13 @@ pub(crate) struct TrainArgs {
 }
 
 impl TrainArgs {
+    /// Puts `--audit` into an experiment: what decides a run's numbers stands in its configuration.
+    pub(crate) fn put_into(&self, experiment: &mut Experiment) {
+        if self.audit && experiment.audit.is_none() {
+            experiment.audit = Some(AuditConfig::default());
+        }
+    }
+
     /// The experiment that the directory to resume was begun with, if it was.
     pub(crate) fn recorded(&self) -> Result<Option<(Experiment, String)>, Failure> {
         let Some(path) = &self.resume else { return Ok(None) };
@@ -201,7 +214,7 @@ impl Session {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(run) = runs.get(index) else { break };
                 let mut screen = progress.run(index, run);
-                let trained = self.train_one(run, learner, &mut screen);
+                let trained = self.train_one(run, runs, learner, &mut screen);
                 for failure in [trained, screen.over()].into_iter().filter_map(Result::err) {
                     // What is wrong with more than this run stops them all.
                     if !failure.is_of_one_run() {
@@ -240,6 +253,7 @@ impl Session {
     fn train_one(
         &self,
         run: &RunConfig,
+        tried: &[RunConfig],
         learner: &dyn Learner,
         screen: &mut RunProgress<'_>,
     ) -> Result<(), Failure> {
@@ -313,7 +327,12 @@ impl Session {
             simulation.ledger(),
             self.experiment.seeds.len() as u64,
         )?
-        .of_a_model_after(simulation.round());
+        .of_a_model_after(simulation.round())
+        .with_tried(tried)?
+        .with_audit(match simulation.audit() {
+            Some(audit) => Some(audit.report(simulation.params(), simulation.epsilon()?)),
+            None => None,
+        });
         let diverged = (!finite).then(|| {
             format!(
                 "training with noise multiplier {} ended in a model that is not finite; the \
@@ -325,12 +344,30 @@ impl Session {
         let spec = learner.spec();
         writer.finish(&simulation, spec, &statement, over, diverged.clone())?;
         printed?;
+        if let Some(audit) = &statement.audit {
+            screen.say(audit.line())?;
+        }
         screen.say("")?;
+        if let Some(alarm) = statement.audit.as_ref().and_then(AuditReport::alarm) {
+            tracing::error!("{alarm}");
+        }
         match diverged {
             Some(message) => Err(Failure::diverged(message)),
             None => Ok(trained?),
         }
     }
+}
+
+/// Refuses to call a success what holds a guarantee that an audit refutes, in this run or in one
+/// before it.
+pub(crate) fn heed_audits(directory: &RunDirectory) -> Result<(), Failure> {
+    let mut alarms = Vec::new();
+    for cell in directory.cells()? {
+        if let Some(alarm) = cell.privacy.audit.as_ref().and_then(AuditReport::alarm) {
+            alarms.push(format!("{}: {alarm}", cell_name(&cell.config)));
+        }
+    }
+    if alarms.is_empty() { Ok(()) } else { Err(Failure::refuted(alarms.join("\n"))) }
 }
 
 /// The runs of a command that did not get to their end, and why.

@@ -14,6 +14,7 @@
 //!
 //! [Andrew et al. 2023]: https://arxiv.org/abs/2302.03098
 
+use dp_accounting::Epsilon;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
@@ -23,13 +24,13 @@ use super::pair::{Normal, epsilon_between};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OneShot {
     /// The estimate.
-    pub epsilon: f64,
+    pub epsilon: Epsilon,
     /// δ that it is for.
     pub delta: f64,
     /// Where the estimate would lie with other canaries: an interval for the sampling error of
     /// mean and deviation, at the confidence that was asked for. It says nothing about attacks
     /// that are better than this one.
-    pub interval: [f64; 2],
+    pub interval: [Epsilon; 2],
     /// Canaries that took part.
     pub canaries: usize,
     /// Mean of their cosines.
@@ -116,14 +117,23 @@ fn from_fits(with: Fit, without: Fit, delta: f64, confidence: f64) -> Option<One
     if !(confidence > 0.0 && confidence < 1.0) {
         return None;
     }
-    let epsilon = epsilon_between(with.normal, without.normal, delta);
+    // `epsilon_between` is never negative and never NaN.
+    let between = |with, without| {
+        Epsilon::new(epsilon_between(with, without, delta)).unwrap_or(Epsilon::INFINITE)
+    };
+    let epsilon = between(with.normal, without.normal);
     // Two fits share the risk.
     let each = if without.count.is_some() { 0.5 * (1.0 + confidence) } else { confidence };
     let mut interval = [epsilon, epsilon];
     for one in with.plausible(each) {
         for other in without.plausible(each) {
-            let epsilon = epsilon_between(one, other, delta);
-            interval = [interval[0].min(epsilon), interval[1].max(epsilon)];
+            let epsilon = between(one, other);
+            if epsilon < interval[0] {
+                interval[0] = epsilon;
+            }
+            if epsilon > interval[1] {
+                interval[1] = epsilon;
+            }
         }
     }
     let canaries = with.count.map_or(0, |count| count as usize);

@@ -14,6 +14,7 @@ fn header(round: u32) -> Header {
         metrics: mark(),
         timing: mark(),
         evaluations: mark(),
+        audited: None,
     }
 }
 
@@ -25,7 +26,7 @@ fn server() -> Server {
 
 fn snapshot(server: &Server, round: u32) -> Snapshot<'_> {
     let aggregator = header(round).aggregator;
-    Snapshot { round, server, mime_velocity: &[], aggregator }
+    Snapshot { round, server, mime_velocity: &[], aggregator, audit: None }
 }
 
 fn bytes(round: u32) -> Vec<u8> {
@@ -45,6 +46,24 @@ fn a_state_comes_back_bit_for_bit() {
     };
     assert_eq!(bits(&saved.server), bits(&server()));
     assert_eq!(saved.server, server());
+}
+
+#[test]
+fn an_audit_comes_back_bit_for_bit() {
+    let server = server();
+    let trail = Trail {
+        rounds: 7,
+        initial: vec![0.5, -0.0, f32::MIN_POSITIVE],
+        largest: vec![-1.0, 0.1 + 0.2],
+        evidence: vec![1e-300, -3.0],
+    };
+    let state = Snapshot { audit: Some(&trail), ..snapshot(&server, 1) };
+    let header = Header { audited: Some(7), ..header(1) };
+    let checkpoint = decode(&encode(&header, &state).expect("written down")).expect("sound");
+    let saved = checkpoint.into_saved(ServerOptimizer::default()).expect("it fits");
+    assert_eq!(saved.audit, Some(trail));
+    let none = decode(&bytes(1)).expect("sound").into_saved(ServerOptimizer::default());
+    assert_eq!(none.expect("it fits").audit, None);
 }
 
 #[test]

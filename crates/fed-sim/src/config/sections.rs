@@ -201,6 +201,36 @@ pub enum Orders {
     List(Vec<f64>),
 }
 
+/// `[audit]`: canaries that take part in the run, to see how well the releases give them away. A
+/// configuration without this section is not audited; see [`crate::audit`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Canaries, of which a fair coin each decides whether it is in at all: 20 to 100,000.
+    pub canaries: u32,
+    /// Confidence of the intervals and of the lower bound, in `(0, 1)`.
+    pub confidence: f64,
+}
+
+impl Default for AuditConfig {
+    /// 1000 canaries and 95 per cent.
+    fn default() -> Self {
+        Self { canaries: 1000, confidence: 0.95 }
+    }
+}
+
+impl AuditConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if !(20..=100_000).contains(&self.canaries) {
+            return Err(format!("canaries = {} must lie in [20, 100000]", self.canaries));
+        }
+        if !(self.confidence > 0.0 && self.confidence < 1.0) {
+            return Err(format!("confidence = {} must lie in (0, 1)", self.confidence));
+        }
+        Ok(())
+    }
+}
+
 impl AccountingConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         match &self.orders {

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::cell::{EvaluationRow, State, Status, read_config, read_status};
 use super::{
-    CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, METRICS, MODEL, PRIVACY, STATUS, TIMING, to_json,
-    to_toml,
+    AUDIT, CANARIES, CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, METRICS, MODEL, PRIVACY, STATUS,
+    TIMING, to_json, to_toml, write_csv,
 };
 use crate::checkpoint::{Checkpoint, Checkpoints, Header, Skipped};
 use crate::config::{RunConfig, differences};
@@ -289,6 +289,11 @@ impl CellWriter {
         weights::save(&self.path.join(MODEL), spec, simulation.params())?;
         let file = self.path.join(PRIVACY);
         durable::replace(&file, to_json(statement, &file)?.as_bytes())?;
+        if let (Some(audit), Some(report)) = (simulation.audit(), &statement.audit) {
+            let file = self.path.join(AUDIT);
+            durable::replace(&file, to_json(report, &file)?.as_bytes())?;
+            write_csv(&self.path.join(CANARIES), &audit.rows(simulation.params()))?;
+        }
         self.write_status(state, simulation.round(), message)
     }
 
@@ -330,6 +335,7 @@ impl CellWriter {
             metrics: self.metrics.mark(),
             timing: self.timing.mark(),
             evaluations: self.evaluations.mark(),
+            audited: state.audit.map(|trail| trail.rounds),
         };
         self.checkpoints.write(&header, state)?;
         self.last = Some((state.round, Instant::now()));

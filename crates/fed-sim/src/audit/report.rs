@@ -1,0 +1,197 @@
+//! What an audit found, to stand beside the ε that was proven.
+
+use std::fmt;
+
+use dp_accounting::Epsilon;
+use serde::{Deserialize, Serialize};
+
+use super::one_run::LowerBound;
+use super::one_shot::{self, OneShot};
+use super::running::CanaryRow;
+use crate::text::item;
+
+/// What an audit found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditReport {
+    /// Canaries there are.
+    pub canaries: usize,
+    /// Canaries that a fair coin let in.
+    pub included: usize,
+    /// Rounds that were looked at.
+    pub rounds: u32,
+    /// δ of the proven ε, of the estimates and of the bound.
+    pub delta: f64,
+    /// Confidence of the intervals and of the bound.
+    pub confidence: f64,
+    /// The ε that was proven.
+    pub proven: Epsilon,
+    /// Estimate of ε against whoever sees the final model alone; none with fewer than three
+    /// canaries in.
+    pub final_model: Option<OneShot>,
+    /// Estimate of ε against whoever sees the mean of every round and goes by the largest cosine;
+    /// none with fewer than three canaries in or out.
+    pub all_rounds: Option<OneShot>,
+    /// The ε that is refuted, by whoever sees every round and goes by the likelihood.
+    pub lower_bound: LowerBound,
+    /// Whether the lower bound is above the ε that was proven: with the stated confidence, the
+    /// program does not do what was priced.
+    pub refuted: bool,
+    /// How this is to be read, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl AuditReport {
+    /// The report on canaries in `dim` dimensions, beside the ε that was `proven`.
+    #[must_use]
+    pub fn new(
+        rows: &[CanaryRow],
+        rounds: u32,
+        dim: usize,
+        delta: f64,
+        confidence: f64,
+        proven: Epsilon,
+    ) -> Self {
+        let side = |included: bool, statistic: fn(&CanaryRow) -> f64| -> Vec<f64> {
+            rows.iter().filter(|row| row.included == included).map(statistic).collect()
+        };
+        let finals = side(true, |row| row.final_cosine);
+        let largest = |included| side(included, |row| row.largest_cosine);
+        let scores: Vec<(f64, bool)> =
+            rows.iter().map(|row| (row.evidence, row.included)).collect();
+        let lower_bound = LowerBound::new(&scores, delta, confidence);
+        let some = rounds > 0;
+        let final_model =
+            some.then(|| one_shot::estimate(&finals, dim, delta, confidence)).flatten();
+        let all_rounds = some
+            .then(|| {
+                one_shot::estimate_from_both(&largest(true), &largest(false), delta, confidence)
+            })
+            .flatten();
+        let refuted = lower_bound.epsilon > proven.get();
+        let mut notes = NOTES.map(str::to_owned).to_vec();
+        if 2.0 * rows.len() as f64 * delta >= 1.0 - confidence {
+            notes.push(
+                "δ is so large for so many canaries that hardly anything can refute an ε: take \
+                 fewer canaries for a lower bound"
+                    .to_owned(),
+            );
+        }
+        Self {
+            canaries: rows.len(),
+            included: finals.len(),
+            rounds,
+            delta,
+            confidence,
+            proven,
+            final_model,
+            all_rounds,
+            lower_bound,
+            refuted,
+            notes,
+        }
+    }
+
+    /// The findings in a line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let estimate = |estimate: &Option<OneShot>| match estimate {
+            Some(found) => format!(
+                "{} ({} to {})",
+                short(found.epsilon),
+                short(found.interval[0]),
+                short(found.interval[1])
+            ),
+            None => "unknown".to_owned(),
+        };
+        format!(
+            "Audit: ε looks like {} from the final model, {} from all rounds; at least {:.2}",
+            estimate(&self.final_model),
+            estimate(&self.all_rounds),
+            self.lower_bound.epsilon
+        )
+    }
+
+    /// What to shout if the proven ε is refuted; `None` if it is not.
+    #[must_use]
+    pub fn alarm(&self) -> Option<String> {
+        self.refuted.then(|| {
+            format!(
+                "THE GUARANTEE IS REFUTED: ε is at least {:.4} with a confidence of {}, but {} was \
+                 proven. The program does not do what was priced: release nothing of this run, \
+                 and look for the mistake",
+                self.lower_bound.epsilon,
+                percent(self.confidence),
+                short(self.proven),
+            )
+        })
+    }
+}
+
+const NOTES: [&str; 5] = [
+    "an estimate is no bound: it tells how well these canaries can be told from others, and a \
+     better attack may tell more",
+    "an estimate above the proven ε proves nothing, since the laws behind it are fitted; a lower \
+     bound above it shows a mistake in the program",
+    "the estimate from all rounds goes by the largest cosine over the rounds, the lower bound by \
+     the likelihood of all of them",
+    "the canaries changed the run: to the model their updates are noise, and they count for a \
+     moving clip norm and zeroing threshold",
+    "the users' guarantee is what it would be without canaries, which depend on nobody's data: \
+     each user is drawn, clipped and hidden as before",
+];
+
+impl fmt::Display for AuditReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Audit: {} canaries, {} of them in, {} rounds, δ = {:e}",
+            self.canaries, self.included, self.rounds, self.delta
+        )?;
+        let confidence = percent(self.confidence);
+        let mut estimate = |name: &str, found: &Option<OneShot>| match found {
+            Some(found) => item(
+                f,
+                name,
+                &format!(
+                    "looks like ε = {} ({confidence} interval: {} to {})",
+                    short(found.epsilon),
+                    short(found.interval[0]),
+                    short(found.interval[1]),
+                ),
+            ),
+            None => item(f, name, "no estimate: too few canaries, or no rounds"),
+        };
+        estimate("final model", &self.final_model)?;
+        estimate("all rounds", &self.all_rounds)?;
+        let LowerBound { epsilon, guesses } = self.lower_bound;
+        let (right, made) = (guesses.right, guesses.made);
+        item(
+            f,
+            "at least",
+            &format!("ε ≥ {epsilon:.4}, {confidence} confidence ({right} of {made} guesses right)"),
+        )?;
+        let proven = if self.proven.is_finite() {
+            format!("ε ≤ {:.4}", self.proven.get())
+        } else {
+            "nothing".to_owned()
+        };
+        item(f, "proven", &proven)?;
+        if let Some(alarm) = self.alarm() {
+            item(f, "ALARM", &alarm)?;
+        }
+        for (position, note) in self.notes.iter().enumerate() {
+            item(f, if position == 0 { "read it so" } else { "" }, &format!("- {note}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// ε to two digits.
+fn short(epsilon: Epsilon) -> String {
+    if epsilon.is_finite() { format!("{:.2}", epsilon.get()) } else { "infinity".to_owned() }
+}
+
+/// A confidence as a person says it.
+fn percent(confidence: f64) -> String {
+    format!("{} %", (confidence * 1e8).round() / 1e6)
+}
