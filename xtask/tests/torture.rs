@@ -21,13 +21,14 @@ use fed_sim::{PrivacyStatement, RunDirectory};
 use tempfile::TempDir;
 
 /// Two runs of thirty rounds on a few synthetic writers.
-fn config(noise: &str) -> String {
+fn config(noise: &str, audited: bool) -> String {
+    let audit = if audited { "[audit]\ncanaries = 20\n" } else { "" };
     format!(
         "name = \"torture\"\nseeds = [1, 2]\nrounds = {ROUNDS}\ndelta = 1e-3\n\
          evaluate_every = 7\nnoise = \"{noise}\"\n\
          [sweep]\nnoise_multipliers = [0.4]\nclients_per_round = [8]\n\
          [data]\nsource = \"synthetic\"\nsynthetic = {{ seed = 0, clients = 20 }}\n\
-         [model]\nhidden = [8]\n"
+         [model]\nhidden = [8]\n{audit}"
     )
 }
 
@@ -44,6 +45,9 @@ const EQUAL: [&str; 6] = [
     "privacy.json",
     "model.safetensors",
 ];
+
+/// And those of an audited run.
+const EQUAL_AUDITED: [&str; 2] = ["audit.json", "canaries.csv"];
 
 /// Random instants, the same for the same seed (Steele, Lea, Flood 2014: SplitMix64).
 struct Instants(u64);
@@ -78,10 +82,11 @@ struct Tally {
 }
 
 impl Torture {
-    fn new(noise: &str) -> Self {
+    fn new(noise: &str, audited: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("data")).expect("a data folder");
-        fs::write(folder.path().join("torture.toml"), config(noise)).expect("a configuration");
+        fs::write(folder.path().join("torture.toml"), config(noise, audited))
+            .expect("a configuration");
         Self { folder }
     }
 
@@ -186,16 +191,17 @@ impl Torture {
 }
 
 /// Simulation noise: every run that was killed ends in the same bytes as one that was not.
-fn simulation(kills: u32, seed: u64) -> Tally {
-    let torture = Torture::new("simulation");
+fn simulation(kills: u32, seed: u64, audited: bool) -> Tally {
+    let torture = Torture::new("simulation", audited);
     torture.finish("whole");
     torture.go(kills, seed, |run| {
         let same = |file: &str| {
             let read = |run: &str| fs::read(torture.path(run).join(file)).expect(file);
             assert!(read(run) == read("whole"), "{file} differs after kills with seed {seed}");
         };
+        let audit = if audited { &EQUAL_AUDITED[..] } else { &[] };
         for cell in CELLS {
-            EQUAL.iter().for_each(|file| same(&format!("cells/{cell}/{file}")));
+            EQUAL.iter().chain(audit).for_each(|file| same(&format!("cells/{cell}/{file}")));
         }
         ["summary.csv", "summary.md", "evaluations.csv", "figures/curves.svg"]
             .into_iter()
@@ -205,7 +211,7 @@ fn simulation(kills: u32, seed: u64) -> Tally {
 
 /// Release noise: every round that was ever paid for is on the ledger and in ε.
 fn release(kills: u32, seed: u64) -> Tally {
-    let torture = Torture::new("release");
+    let torture = Torture::new("release", false);
     torture.go(kills, seed, |run| {
         let directory = RunDirectory::open(torture.path(run)).expect("a run directory");
         let cells = directory.cells().expect("readable");
@@ -228,8 +234,10 @@ fn number(variable: &str, default: u64) -> u64 {
 
 #[test]
 fn a_run_that_is_killed_loses_nothing() {
-    let tally = simulation(25, 1);
-    assert!(tally.kills >= 25, "{tally:?}");
+    for (kills, seed, audited) in [(20, 1, false), (5, 3, true)] {
+        let tally = simulation(kills, seed, audited);
+        assert!(tally.kills >= kills, "{tally:?}");
+    }
     let tally = release(5, 2);
     assert!(tally.kills >= 5, "{tally:?}");
 }
@@ -241,9 +249,10 @@ fn a_run_that_is_killed_hundreds_of_times_loses_nothing() {
     let kills = u32::try_from(number("FED_DP_KILLS", 500)).expect("a sensible number");
     let seed = number("FED_DP_KILL_SEED", u64::from(std::process::id()));
     println!("seed {seed}");
-    let tally = simulation(kills, seed);
+    let tally = simulation(kills, seed, false);
     println!("simulation noise: {tally:?}");
     assert!(tally.charged_and_lost > 0, "no kill fell between a payment and its checkpoint");
     assert!(tally.in_a_checkpoint > 0, "no kill fell into the write of a checkpoint");
+    println!("simulation noise, audited: {:?}", simulation(kills / 5, seed, true));
     println!("release noise: {:?}", release(kills / 5, seed));
 }
