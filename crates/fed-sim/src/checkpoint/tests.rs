@@ -76,7 +76,6 @@ fn a_state_of_another_optimiser_is_refused() {
 
 /// Every byte altered, every length cut short: never taken for sound, never a panic.
 #[test]
-#[expect(clippy::print_stdout, reason = "how much was tried is worth knowing")]
 fn nothing_damaged_is_ever_accepted() {
     let sound = bytes(1);
     let mut tried = 1;
