@@ -172,6 +172,8 @@ struct Node {
     t: f64,
     /// `ln M(c + it)`, of any branch.
     ln_moment: Complex64,
+    /// Sum of the sizes of what `ln_moment` is the sum of: they may cancel, their rounding not.
+    size: f64,
     /// Bound on the relative error of `M(c + it)`.
     error: f64,
 }
@@ -288,13 +290,12 @@ impl Contour {
             let exponent = node.ln_moment - s * epsilon;
             let value = exponent.exp() / (s * (s + 1.0));
             let share = if k == 0 { 0.5 } else { 1.0 } * self.step / PI;
-            let parts = node.ln_moment.norm() + s.norm() * epsilon;
+            let parts = node.size + s.norm() * epsilon;
             sum += share * value.re;
             error += share * value.norm() * (node.error + ROUNDING * (20.0 + 4.0 * parts));
+            // Each partial sum is rounded, and may be larger than what remains of it.
+            error += ROUNDING * sum.abs();
         }
-        #[expect(clippy::cast_precision_loss, reason = "at most a hundred thousand nodes")]
-        let terms = self.nodes.len() as f64;
-        error += ROUNDING * terms * sum.abs();
         let aliased = self.aliased(epsilon);
         Bounds {
             value: sum,
@@ -331,27 +332,32 @@ pub(crate) struct Bounds {
 /// `ln M(c + it)` of the whole process.
 fn node(process: &Process, quadratures: &[Option<Quadrature>], c: f64, t: f64) -> Node {
     let mut ln_moment = Complex64::ZERO;
-    let mut ln_error = 0.0;
+    let (mut size, mut ln_error) = (0.0, 0.0);
+    let mut add = |part: Complex64| {
+        ln_moment += part;
+        size += part.norm();
+    };
     for (term, quadrature) in process.terms.iter().zip(quadratures) {
         match (term.step, quadrature) {
             (Step::Gaussian { sigma }, _) => {
                 let s = Complex64::new(c, t);
-                ln_moment += s * (s + 1.0) * (term.count / (2.0 * sigma * sigma));
+                add(s * (s + 1.0) * (term.count / (2.0 * sigma * sigma)));
             }
             (Step::Sampled(_), Some(quadrature)) => {
                 let (excess, error) = quadrature.moment_m1(t);
                 let modulus = (excess + 1.0).norm();
                 if modulus > error {
-                    ln_moment += ln_1p(excess) * term.count;
+                    add(ln_1p(excess) * term.count);
                     ln_error += term.count * (error / modulus).ln_1p();
                 } else {
-                    // Lost in its error: something of that size, in any direction.
-                    ln_moment += error.ln() * term.count;
-                    ln_error += term.count * 3.0_f64.ln();
+                    // Lost in its error `e`: the truth has at most twice that size, in any
+                    // direction, so that e^T is off by at most (2^T + 1) e^T, below (4^T - 1) e^T.
+                    add(Complex64::from(error.ln() * term.count));
+                    ln_error += term.count * 4.0_f64.ln();
                 }
             }
             (Step::Sampled(_), None) => ln_error = f64::INFINITY,
         }
     }
-    Node { t, ln_moment, error: ln_error.exp_m1() }
+    Node { t, ln_moment, size, error: ln_error.exp_m1() }
 }
