@@ -37,8 +37,15 @@ fn decades(range: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
     range.prop_map(|x| 10.0_f64.powf(x))
 }
 
+/// So many cases in everyday use; with `FED_DP_CASES=K` in the environment `K` times as many.
+fn cases(everyday: u32) -> ProptestConfig {
+    let times = std::env::var("FED_DP_CASES")
+        .map_or(1, |times| times.parse().expect("FED_DP_CASES is a whole number"));
+    ProptestConfig::with_cases(everyday * times)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases(48))]
 
     /// Less noise, more clients, more rounds or a smaller delta never cost less.
     #[test]
@@ -127,7 +134,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     /// The exact price lies below the Rényi price, moves the right way, and its interval is as
     /// narrow as promised and contains that of a narrower request.
@@ -219,7 +226,7 @@ proptest! {
 
 proptest! {
     // A case takes some thirty exact intervals.
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(cases(6))]
 
     /// What calibration answers meets the target, and one step further misses it.
     #[test]
@@ -329,7 +336,7 @@ fn events() -> impl Strategy<Value = DpEvent> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     /// No panic, no NaN, no negative epsilon, no broken interval; and what is written comes back.
     #[test]
