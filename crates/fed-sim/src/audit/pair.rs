@@ -51,7 +51,8 @@ fn one_way(p: Normal, q: Normal, delta: f64) -> f64 {
         let middle = 0.5 * (low + high);
         if divergence(p, q, middle) > delta { low = middle } else { high = middle }
     }
-    high
+    // Beyond, `e^ε` overflows and the divergence means nothing.
+    if high > 700.0 { f64::INFINITY } else { high }
 }
 
 /// The hockey-stick divergence `P[A] − e^ε Q[A]` for the best event `A`: where the density of `p`
@@ -143,5 +144,10 @@ mod tests {
         assert!(epsilon_between(normal(1.0, 2.0), normal(1.0, 2.0), 1e-5) <= 0.0);
         assert!(epsilon_between(normal(0.0, 1.0), normal(0.0, 0.0), 1e-5).is_infinite());
         assert!(epsilon_between(normal(0.0, 1.0), normal(f64::NAN, 1.0), 1e-5).is_infinite());
+        // Where `e^ε` would overflow on the way, too.
+        for apart in [39.0, 50.0, 1e3] {
+            assert!(epsilon_between(normal(0.0, 1.0), normal(apart, 1.0), 1e-5).is_infinite());
+        }
+        assert!(epsilon_between(normal(0.0, 1.0), normal(30.0, 1.0), 1e-5) < 700.0);
     }
 }
