@@ -331,3 +331,31 @@ fn a_tree_beside_a_gaussian_is_paid_for_in_either_order() {
     assert!(behind > alone, "{behind} against {alone}");
     assert!((behind / before - 1.0).abs() < 1e-12, "{behind} against {before}");
 }
+
+/// Far out a density underflowed where the likelihood ratio overflowed, their product was not a
+/// number, and a moment that was not a number was taken for a small one: ε came out as that of the
+/// other direction, 0.020432. Found by `exact_intervals_are_sound`; the truth was computed by a
+/// contour integral in another program (numpy), to 2.291034e-6 at ε = 0.020432148.
+#[test]
+fn a_moment_that_is_not_a_number_is_not_small() {
+    let (q, z, at) = (0.005_478_894_367_131_853, 8.319_672_924_598_363, 1.455_064_616_285_225_7e-6);
+    for width in [1e-5, 1e-9] {
+        let mut accountant =
+            ExactAccountant::new(Neighboring::AddOrRemoveOne).with_width(width).expect("in range");
+        accountant.compose(&round(q, z), 100).expect("supported");
+        let there = Epsilon::new(0.020_432_148).expect("in range");
+        let found = accountant.delta_interval(there).expect("reached");
+        let truth = 2.291_033_886_087e-6;
+        let slack = 1e-11 * truth;
+        assert!(found.lower.get() <= truth + slack && truth - slack <= found.upper.get());
+        let found = accountant.epsilon_interval(delta(at)).expect("reached");
+        assert!((found.upper.get() / 0.021_294_868 - 1.0).abs() < 1e-3, "{found:?}");
+        let back = accountant.delta_interval(found.upper).expect("reached");
+        assert!(back.lower.get() <= at, "{back:?}");
+        let mut pld =
+            PldAccountant::new(Neighboring::AddOrRemoveOne).with_step(1e-4).expect("in range");
+        pld.compose(&round(q, z), 100).expect("supported");
+        let other = pld.epsilon_interval(delta(at)).expect("reached");
+        assert!(found.lower <= other.upper && other.lower <= found.upper, "{found:?} {other:?}");
+    }
+}

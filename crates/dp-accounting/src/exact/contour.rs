@@ -265,7 +265,11 @@ impl Contour {
                 return false;
             }
             let node = node(process, &quadratures, self.c, t);
-            if !node.ln_moment.re.is_finite() && node.ln_moment.re > 0.0 {
+            // A moment of zero is fine, one that is not known is not.
+            if node.ln_moment.re.is_nan()
+                || node.ln_moment.re == f64::INFINITY
+                || !node.error.is_finite()
+            {
                 return false;
             }
             self.nodes.push(node);
@@ -349,11 +353,14 @@ fn node(process: &Process, quadratures: &[Option<Quadrature>], c: f64, t: f64) -
                 if modulus > error {
                     add(ln_1p(excess) * term.count);
                     ln_error += term.count * (error / modulus).ln_1p();
-                } else {
+                } else if modulus <= error {
                     // Lost in its error `e`: the truth has at most twice that size, in any
                     // direction, so that e^T is off by at most (2^T + 1) e^T, below (4^T - 1) e^T.
                     add(Complex64::from(error.ln() * term.count));
                     ln_error += term.count * 4.0_f64.ln();
+                } else {
+                    // Not a number: nothing is known.
+                    ln_error = f64::INFINITY;
                 }
             }
             (Step::Sampled(_), None) => ln_error = f64::INFINITY,

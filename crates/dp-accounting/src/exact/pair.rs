@@ -389,9 +389,18 @@ impl Quadrature {
         let (value, size) = if self.shifted {
             let s = Complex64::new(self.c, t);
             let mut sum = Complex64::ZERO;
-            for (weights, losses) in self.weight.chunks(CHUNK).zip(self.loss.chunks(CHUNK)) {
-                let terms = weights.iter().zip(losses).map(|(&p, &loss)| p * exp_m1(s * loss));
-                sum += terms.sum::<Complex64>();
+            let terms = self.weight.chunks(CHUNK).zip(self.tilted.chunks(CHUNK));
+            for ((weights, tilted), losses) in terms.zip(self.loss.chunks(CHUNK)) {
+                let term = |((&p, &tilted), &loss): ((&Complex64, &Complex64), &Complex64)| {
+                    // p (e^(sL) − 1). Far out p underflows where e^(cL) overflows, though their
+                    // product is a usual number; and where they differ the two do not cancel.
+                    if (self.c * loss.re).abs() > 1.0 {
+                        tilted * (Complex64::I * t * loss).exp() - p
+                    } else {
+                        p * exp_m1(s * loss)
+                    }
+                };
+                sum += weights.iter().zip(tilted).zip(losses).map(term).sum::<Complex64>();
             }
             let [weights, weighted] = self.weight_sizes;
             (sum, (all + weights).min(s.norm() * (first + weighted)))
