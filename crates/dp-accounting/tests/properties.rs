@@ -41,7 +41,11 @@ fn decades(range: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
 fn cases(everyday: u32) -> ProptestConfig {
     let times = std::env::var("FED_DP_CASES")
         .map_or(1, |times| times.parse().expect("FED_DP_CASES is a whole number"));
-    ProptestConfig::with_cases(everyday * times)
+    let most_rejected = ProptestConfig::default().max_global_rejects * times;
+    ProptestConfig {
+        max_global_rejects: most_rejected,
+        ..ProptestConfig::with_cases(everyday * times)
+    }
 }
 
 proptest! {
