@@ -25,6 +25,20 @@ pub struct Snapshot<'a> {
     pub audit: Option<&'a Trail>,
 }
 
+impl Snapshot<'_> {
+    /// A copy to keep, from which another run can go on: a fork in memory.
+    #[must_use]
+    pub fn to_saved(&self) -> Saved {
+        Saved {
+            round: self.round,
+            server: self.server.clone(),
+            mime_velocity: self.mime_velocity.to_vec(),
+            aggregator: self.aggregator.clone(),
+            audit: self.audit.cloned(),
+        }
+    }
+}
+
 /// A run between two rounds, as it was saved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Saved {
