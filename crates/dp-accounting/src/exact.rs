@@ -21,7 +21,9 @@
 //! [`pair`]: self
 
 mod contour;
+mod mixture;
 mod pair;
+mod quadrature;
 mod single;
 mod solve;
 

@@ -41,7 +41,10 @@ use std::f64::consts::PI;
 
 use rustfft::num_complex::Complex64;
 
-use crate::exact::pair::{Pair, Quadrature, ROUNDING, ln_1p};
+use crate::exact::mixture::ln_1p;
+use crate::exact::pair::Pair;
+use crate::exact::quadrature::Quadrature;
+use crate::rdp::trapezoid::ROUNDING;
 
 /// One kind of step and how often it is taken.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +85,8 @@ impl Process {
             Step::Sampled(pair) => term.count * pair.ln_moment(c, exponent),
         };
         let sum: f64 = self.terms.iter().map(one).sum();
-        sum * (1.0 + 1e-12) + 1e-15
+        // Two e^−exponent for each step are below 5e-16; some roundings of the sum.
+        sum * (1.0 + 1e-14) + 1e-15
     }
 
     /// What a moment may be off, as a negative logarithm, to be of no weight in any power.

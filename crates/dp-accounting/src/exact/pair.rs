@@ -36,7 +36,8 @@ use std::f64::consts::PI;
 
 use rustfft::num_complex::Complex64;
 
-use crate::rdp::trapezoid::{LogSum, phi_ln};
+use crate::exact::mixture::{Mixture, exp_m1, ln_1p, ln_1p_rounding};
+use crate::rdp::trapezoid::{LogSum, ROUNDING, is_series, phi_ln};
 
 /// Which of the two outputs is the one whose tail counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,37 +57,27 @@ pub(crate) struct Pair {
 
 /// A quadrature grid on the line `Im x = θ σ²`.
 #[derive(Clone, Copy, Debug)]
-struct Grid {
-    theta: f64,
+pub(super) struct Grid {
+    pub(super) theta: f64,
     first: f64,
     step: f64,
-    nodes: usize,
+    pub(super) nodes: usize,
 }
 
-/// `ln(1 + w)` for complex `w` off the negative axis, accurate for small `w`.
-pub(crate) fn ln_1p(w: Complex64) -> Complex64 {
-    let modulus = if w.norm_sqr() < 0.25 {
-        0.5 * (2.0 * w.re + w.norm_sqr()).ln_1p()
-    } else {
-        (w + 1.0).norm().ln()
-    };
-    Complex64::new(modulus, w.im.atan2(1.0 + w.re))
-}
-
-/// `e^z − 1` for complex `z`, accurate for small `z`.
-fn exp_m1(z: Complex64) -> Complex64 {
-    let half = (z.im / 2.0).sin();
-    let growth = z.re.exp_m1();
-    Complex64::new(growth - 2.0 * (growth + 1.0) * half * half, (growth + 1.0) * z.im.sin())
-}
-
-/// A mixture `1 + w` in the forms in which it is needed.
-#[derive(Clone, Copy)]
-struct Mixture {
-    /// `w`, infinite where it overflows.
-    w: Complex64,
-    /// `ln(1 + w)`.
-    ln: Complex64,
+/// What the pair is at one point of a line, with bounds on the rounding in units of [`ROUNDING`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    /// `ln` of `n` and the step.
+    pub(super) normal: Complex64,
+    pub(super) a: Complex64,
+    pub(super) loss: Complex64,
+    /// `e^L − 1`.
+    pub(super) w: Complex64,
+    pub(super) normal_rounding: f64,
+    pub(super) a_rounding: f64,
+    pub(super) loss_rounding: f64,
+    /// Over `|e^L|`; without what [`exp_m1`] adds where `w` is computed from `L`.
+    pub(super) w_rounding: f64,
 }
 
 impl Pair {
@@ -94,53 +85,57 @@ impl Pair {
         self.sigma * self.sigma
     }
 
-    /// `r` at exponent `(±x − 1/2)/σ² ± iθ`.
-    fn mixture(self, exponent: Complex64) -> Mixture {
-        if exponent.re > 40.0 {
-            let rest = (-exponent).exp() * ((1.0 - self.q) / self.q);
-            let ln = exponent + self.q.ln() + ln_1p(rest);
-            return Mixture { w: ln.exp() - 1.0, ln };
-        }
-        let w = exp_m1(exponent) * self.q;
-        Mixture { w, ln: ln_1p(w) }
-    }
-
-    /// `A`, `L` and `e^L − 1` at `x + iθσ²`.
-    fn losses(self, x: f64, theta: f64) -> (Complex64, Complex64, Complex64) {
-        let variance = self.variance();
-        let plus = self.mixture(Complex64::new((x - 0.5) / variance, theta));
-        match self.shape {
-            Shape::Remove => (plus.ln, plus.ln, plus.w),
+    /// The pair at node `k` of a grid.
+    pub(super) fn at(self, grid: &Grid, k: usize) -> Point {
+        let (x, theta, variance) = (grid.at(k), grid.theta, self.variance());
+        // What the node may lie beside its place.
+        let displaced = 2.0 * x.abs() + grid.first.abs();
+        let mixture = |x: f64, theta: f64| {
+            let v = Complex64::new((x - 0.5) / variance, theta);
+            Mixture::new(self.q, v, 3.0 * v.re.abs() + displaced / variance)
+        };
+        let (square, drift) = (x * x / (2.0 * variance), theta * theta * variance / 2.0);
+        let ln_step = (grid.step / self.sigma).ln();
+        let normal = Complex64::new(drift - square + ln_step - 0.5 * (2.0 * PI).ln(), -x * theta);
+        let normal_rounding = 6.0 * (square + drift)
+            + 7.0 * ln_step.abs()
+            + 8.0
+            + (x * theta).abs()
+            + displaced * (x.abs() / variance + theta.abs());
+        let plus = mixture(x, theta);
+        let (a, a_rounding, ratio) = match self.shape {
+            Shape::Remove | Shape::Replace => (plus.ln, plus.ln_rounding, plus),
+            Shape::Add => (Complex64::ZERO, 0.0, plus),
+        };
+        let (loss, loss_rounding, w, w_rounding) = match self.shape {
+            Shape::Remove => (ratio.ln, ratio.ln_rounding, ratio.w, ratio.w_rounding),
             Shape::Add => {
-                let w = if plus.ln.re > 40.0 {
-                    Complex64::from(-1.0)
-                } else {
-                    -plus.w / (plus.w + 1.0)
-                };
-                (Complex64::ZERO, -plus.ln, w)
+                let far = plus.ln.re > 40.0;
+                let w = if far { Complex64::from(-1.0) } else { -plus.w / (plus.w + 1.0) };
+                // Three roundings of w, which e^L = 1/r makes three of the other w.
+                let own = if far { 0.0 } else { 3.0 * plus.w.norm() };
+                (-plus.ln, plus.ln_rounding, w, plus.w_rounding + own)
             }
-            Shape::Replace => {
-                let minus = self.mixture(Complex64::new((-x - 0.5) / variance, -theta));
-                let loss = plus.ln - minus.ln;
-                let w = if loss.norm() < 0.5 && plus.ln.re.abs() < 1.0 {
-                    (plus.w - minus.w) / (minus.w + 1.0)
-                } else {
-                    exp_m1(loss)
-                };
-                let loss = if w.norm() < 0.25 { ln_1p(w) } else { loss };
-                (plus.ln, loss, w)
-            }
-        }
+            Shape::Replace => self.replaced(plus, mixture(-x, -theta)),
+        };
+        Point { normal, a, loss, w, normal_rounding, a_rounding, loss_rounding, w_rounding }
     }
 
-    /// `ln n(x + iθσ²)` including the step.
-    fn ln_normal(self, grid: &Grid, x: f64) -> Complex64 {
-        let variance = self.variance();
-        let real = -x * x / (2.0 * variance)
-            + grid.theta * grid.theta * variance / 2.0
-            + (grid.step / self.sigma).ln()
-            - 0.5 * (2.0 * PI).ln();
-        Complex64::new(real, -x * grid.theta)
+    /// `L` and `e^L − 1` where `e^L` is the quotient of two mixtures, each with its rounding.
+    fn replaced(self, plus: Mixture, minus: Mixture) -> (Complex64, f64, Complex64, f64) {
+        let loss = plus.ln - minus.ln;
+        let both = plus.ln_rounding + minus.ln_rounding + loss.norm();
+        if loss.norm() >= 0.5 || plus.ln.re.abs() >= 1.0 {
+            return (loss, both, exp_m1(loss), both);
+        }
+        let w = (plus.w - minus.w) / (minus.w + 1.0);
+        let ratio = w.norm() / (w + 1.0).norm();
+        let w_rounding = plus.w_rounding + minus.w_rounding + 6.0 * ratio;
+        if w.norm() >= 0.25 {
+            return (loss, both, w, w_rounding);
+        }
+        let loss = ln_1p(w);
+        (loss, w_rounding + ln_1p_rounding(ratio, loss), w, w_rounding)
     }
 
     /// Ends of the line beyond which everything together is below `e^−exponent` of `M(c)`:
@@ -202,7 +197,7 @@ impl Pair {
     }
 
     /// A grid on which `M(c + it) − 1` is right to `e^−exponent · M(c)` for all `t ≤ most`.
-    fn grid(self, c: f64, most: f64, exponent: f64, ln_moment: f64) -> Grid {
+    pub(super) fn grid(self, c: f64, most: f64, exponent: f64, ln_moment: f64) -> Grid {
         let s = c.hypot(most);
         // Twice the bound on the integral along a line, over M(c), without the growth.
         let ln_size = (2.0 + (2.0 + 4.0 * s) * (-ln_moment).exp()).ln();
@@ -231,7 +226,8 @@ impl Pair {
         Grid { theta: theta * self.liked_side(), first, step, nodes: count((last - first) / step) }
     }
 
-    /// `ln M(c)` for real `c > 0`, right to about `e^−exponent`, relative in `M(c) − 1`.
+    /// An upper bound on `ln M(c)` for real `c > 0`: above it by at most `2e^−exponent`, and by
+    /// what rounding may have done, which is relative in `M(c) − 1`.
     pub(crate) fn ln_moment(self, c: f64, exponent: f64) -> f64 {
         let grid = self.grid(c, 0.0, exponent, 0.0);
         let mut sum = LogSum::default();
@@ -239,13 +235,12 @@ impl Pair {
             return f64::INFINITY;
         }
         for k in 0..grid.nodes {
-            let (a, loss, w) = self.losses(grid.at(k), 0.0);
-            // ψ = e^−L φ(e^L − 1), weighted with p: φ weighted with q.
-            let ln_weight = self.ln_normal(&grid, grid.at(k)).re + a.re - loss.re;
-            sum.add(phi_ln(w.re, loss.re, 1.0 + c) + ln_weight);
+            let (ln_excess, rounding) = self.at(&grid, k).excess(c);
+            sum.add_rounded(ln_excess, rounding);
         }
-        let ln_excess = sum.ln();
-        if ln_excess > 700.0 { ln_excess } else { ln_excess.exp().ln_1p() }
+        let ln_excess = sum.ln() + sum.rounding();
+        let ln_moment = if ln_excess > 700.0 { ln_excess } else { ln_excess.exp().ln_1p() };
+        ln_moment * (1.0 + 16.0 * ROUNDING)
     }
 
     /// An upper bound on `ln |M(c + it)|` that holds for this `t` and for every larger one.
@@ -289,14 +284,80 @@ impl Pair {
         let grid = Grid { theta: theta * self.liked_side(), first, step, nodes };
         let mut sum = LogSum::default();
         for k in 0..nodes {
-            let x = grid.at(k);
-            let (a, loss, _) = self.losses(x, grid.theta);
-            sum.add(self.ln_normal(&grid, x).re + a.re + c * loss.re - t * loss.im.max(0.0));
+            let point = self.at(&grid, k);
+            let Point { normal, a, loss, .. } = point;
+            let summands = normal.norm() + a.norm() + (c + t) * loss.norm();
+            let rounding = point.normal_rounding
+                + point.a_rounding
+                + (c + t) * point.loss_rounding
+                + 4.0 * summands;
+            let ln_term = normal.re + a.re + c * loss.re - t * loss.im.max(0.0);
+            sum.add_rounded(ln_term, rounding);
         }
-        // Both errors of the quadrature, and then rounding.
+        // Both errors of the quadrature.
         sum.add(ln_moment - exponent);
         sum.add(ln_moment - exponent);
-        sum.ln() + 1e-13
+        sum.ln() + sum.rounding()
+    }
+}
+
+impl Point {
+    /// `ln` of this point's share of `M(c) − 1`, and the relative rounding of the share; on the
+    /// real line.
+    ///
+    /// `M(c) − 1` is the integral of `n e^B φ(w)`, where `φ(w) = (1 + w)^α − 1 − αw ≥ 0` and
+    /// `α = 1 + c`, because `w` has no mean under `q`.
+    pub(super) fn excess(&self, c: f64) -> (f64, f64) {
+        let ln_phi = phi_ln(self.w.re, self.loss.re, 1.0 + c);
+        let ln_base = self.normal.re + self.a.re - self.loss.re;
+        // B is the difference of two numbers; for remove of one number and itself.
+        let is_blank = self.a == self.loss;
+        let b_rounding = if is_blank { 0.0 } else { self.a_rounding + self.loss_rounding };
+        let summands = self.normal.norm() + 2.0 * (self.a.norm() + self.loss.norm());
+        let rounding = self.phi_rounding(c, ln_phi)
+            + self.normal_rounding
+            + b_rounding
+            + summands
+            + 5.0 * ln_phi.abs()
+            + ln_base.abs()
+            + 4.0;
+        (ln_phi + ln_base, rounding)
+    }
+
+    /// The relative rounding of `φ(w)`.
+    ///
+    /// An error of `w` moves it by `α (e^(cL) − 1)` as much. In the series nothing else happens
+    /// but some 20 roundings. Elsewhere `φ = e^L (e^(cL) − 1) − c w` with both terms rounded,
+    /// `w` given `L` or `L` given `w` being off by what [`exp_m1`] or [`ln_1p`] make of it.
+    fn phi_rounding(&self, c: f64, ln_phi: f64) -> f64 {
+        let (w, loss, order) = (self.w.re, self.loss.re, 1.0 + c);
+        if is_series(w, order) {
+            // With |αw| < 1/4: e^L α |e^(cL) − 1| ≤ 4 φ/|w|.
+            return 20.0 + 4.0 * self.w_rounding / w.abs().max(f64::MIN_POSITIVE);
+        }
+        let share = (-(-loss).exp_m1()).abs();
+        if c * loss > 30.0 {
+            // Everything over e^L e^(cL), of which φ is more than half.
+            let logarithm = 15.0 * share + 10.0 * loss;
+            return 2.0 * (order * self.w_rounding + c * logarithm + 15.0 + 9.0 * c * share);
+        }
+        let raised = (c * loss).exp_m1();
+        if loss > 0.0 {
+            // Everything over e^L.
+            let logarithm = 15.0 * share + 10.0 * loss;
+            let parts = order * raised * self.w_rounding
+                + c * (1.0 + raised) * logarithm
+                + 15.0 * raised
+                + 9.0 * c * share;
+            return parts / (ln_phi - loss).exp();
+        }
+        let power = loss.exp();
+        let logarithm = 15.0 * w.abs() - 10.0 * power * loss;
+        let parts = order * raised.abs() * power * self.w_rounding
+            + c * (1.0 + raised) * logarithm
+            + 6.0 * raised.abs() * power
+            + 9.0 * w.abs() * (raised.abs() + c);
+        parts / ln_phi.exp()
     }
 }
 
@@ -314,128 +375,3 @@ pub(crate) const MOST_POINTS: usize = 1_000_000;
 fn count(intervals: f64) -> usize {
     intervals.ceil().clamp(1.0, 1e9) as usize + 1
 }
-
-/// Values of the pair on a grid, ready to be summed at many `t`.
-#[derive(Clone, Debug)]
-pub(crate) struct Quadrature {
-    c: f64,
-    shifted: bool,
-    /// `p` times the step, and its integral with `e^(cL)`.
-    weight: Vec<Complex64>,
-    tilted: Vec<Complex64>,
-    loss: Vec<Complex64>,
-    /// `M(c) − 1`, on the real line only.
-    excess: f64,
-    /// Sums of `|tilted|`, `|tilted L|`, `|tilted L²|`, and of `|weight|` likewise.
-    sizes: [f64; 3],
-    weight_sizes: [f64; 2],
-    /// Bound on what discretisation and cut tails do to `M(c + it)`.
-    error: f64,
-}
-
-impl Quadrature {
-    /// Prepares `M(c + it)` for `0 ≤ t ≤ most`; nothing if that needs too many points.
-    pub(crate) fn new(
-        pair: Pair,
-        c: f64,
-        most: f64,
-        exponent: f64,
-        ln_moment: f64,
-    ) -> Option<Self> {
-        let grid = pair.grid(c, most, exponent, ln_moment);
-        if grid.nodes > MOST_POINTS || ln_moment > 600.0 {
-            return None;
-        }
-        let mut new = Self {
-            c,
-            shifted: grid.theta.abs() > 0.0,
-            weight: Vec::with_capacity(grid.nodes),
-            tilted: Vec::with_capacity(grid.nodes),
-            loss: Vec::with_capacity(grid.nodes),
-            excess: 0.0,
-            sizes: [0.0; 3],
-            weight_sizes: [0.0; 2],
-            error: 2.0 * (ln_moment - exponent).exp(),
-        };
-        for k in 0..grid.nodes {
-            let x = grid.at(k);
-            let (a, loss, w) = pair.losses(x, grid.theta);
-            let ln_weight = pair.ln_normal(&grid, x) + a;
-            let (weight, tilted) = (ln_weight.exp(), (ln_weight + loss * c).exp());
-            if !new.shifted {
-                new.excess += (phi_ln(w.re, loss.re, 1.0 + c) + ln_weight.re - loss.re).exp();
-            }
-            let size = loss.norm();
-            new.sizes[0] += tilted.norm();
-            new.sizes[1] += tilted.norm() * size;
-            new.sizes[2] += tilted.norm() * size * size;
-            new.weight_sizes[0] += weight.norm();
-            new.weight_sizes[1] += weight.norm() * size;
-            new.weight.push(weight);
-            new.tilted.push(tilted);
-            new.loss.push(loss);
-        }
-        Some(new)
-    }
-
-    /// How many points there are.
-    pub(crate) fn points(&self) -> usize {
-        self.loss.len()
-    }
-
-    /// `M(c + it) − 1` and a bound on its absolute error, rounding included.
-    pub(crate) fn moment_m1(&self, t: f64) -> (Complex64, f64) {
-        let [all, first, second] = self.sizes;
-        let (value, size) = if self.shifted {
-            let s = Complex64::new(self.c, t);
-            let mut sum = Complex64::ZERO;
-            let terms = self.weight.chunks(CHUNK).zip(self.tilted.chunks(CHUNK));
-            for ((weights, tilted), losses) in terms.zip(self.loss.chunks(CHUNK)) {
-                let term = |((&p, &tilted), &loss): ((&Complex64, &Complex64), &Complex64)| {
-                    // p (e^(sL) − 1). Far out p underflows where e^(cL) overflows, though their
-                    // product is a usual number; and where they differ the two do not cancel.
-                    if (self.c * loss.re).abs() > 1.0 {
-                        tilted * (Complex64::I * t * loss).exp() - p
-                    } else {
-                        p * exp_m1(s * loss)
-                    }
-                };
-                sum += weights.iter().zip(tilted).zip(losses).map(term).sum::<Complex64>();
-            }
-            let [weights, weighted] = self.weight_sizes;
-            (sum, (all + weights).min(s.norm() * (first + weighted)))
-        } else {
-            let (mut real, mut imaginary) = (0.0, 0.0);
-            for (tilted, losses) in self.tilted.chunks(CHUNK).zip(self.loss.chunks(CHUNK)) {
-                let (mut squares, mut products) = (0.0, 0.0);
-                for (tilted, loss) in tilted.iter().zip(losses) {
-                    let (sine, cosine) = (0.5 * t * loss.re).sin_cos();
-                    squares += tilted.re * sine * sine;
-                    products += tilted.re * sine * cosine;
-                }
-                real += squares;
-                imaginary += products;
-            }
-            let cosines = (2.0 * all).min(0.5 * t * t * second);
-            let size = self.excess + cosines + all.min(t * first);
-            (Complex64::new(self.excess - 2.0 * real, 2.0 * imaginary), size)
-        };
-        (value, self.error + ROUNDING * (self.per_sum() * size + 6.0 * t * first))
-    }
-
-    /// Roundings that a term goes through: some 40 until it is computed, and then those of a
-    /// sum of sums of `CHUNK`.
-    fn per_sum(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "at most a million points")]
-        let chunks = self.loss.len().div_ceil(CHUNK) as f64;
-        #[expect(clippy::cast_precision_loss, reason = "a small constant")]
-        let within = CHUNK as f64;
-        40.0 + within + chunks
-    }
-}
-
-/// Terms that are summed before they join the total, which keeps the rounding of long sums low.
-const CHUNK: usize = 32;
-
-/// Half the distance of neighbouring floats at one.
-pub(crate) const ROUNDING: f64 = f64::EPSILON / 2.0;
