@@ -80,6 +80,7 @@ mod history;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod ledger;
+mod normal;
 pub mod pld;
 pub mod rdp;
 pub mod units;

@@ -9,7 +9,7 @@
 use dp_accounting::{
     Accountant, Delta, DpEvent, Epsilon, Neighboring, NoiseMultiplier, RdpAccountant, Repetitions,
 };
-use statrs::function::erf::erfc;
+use libm::erfc;
 
 /// `f(x) = E[x^K]`; `f(0)` is the probability that nothing is published.
 fn generating(repetitions: Repetitions, x: f64) -> f64 {

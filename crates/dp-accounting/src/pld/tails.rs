@@ -3,11 +3,8 @@
 //! For a pair of output distributions `P`, `Q` with loss `L = ln P/Q`: how much of each lies
 //! where the loss exceeds a number. That is all that a grid needs to know of a mechanism.
 
-use std::f64::consts::FRAC_1_SQRT_2;
-
-use statrs::function::erf::erfc;
-
 use crate::history::Mechanism;
+use crate::normal::upper_tail;
 
 /// Which side of a pair is the true one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +33,6 @@ pub(crate) enum Loss {
 pub(crate) struct Parts {
     pub(crate) p: f64,
     pub(crate) q: f64,
-}
-
-/// `P(X > x)` for a standard normal variable.
-fn normal(x: f64) -> f64 {
-    0.5 * erfc(x * FRAC_1_SQRT_2)
 }
 
 impl Loss {
@@ -85,7 +77,7 @@ impl Loss {
                     0.5 + sigma * sigma * inside.ln_1p()
                 };
                 let mixed = |sign: f64| {
-                    let at = |mean: f64| normal(sign * (x - mean) / sigma);
+                    let at = |mean: f64| upper_tail(sign * (x - mean) / sigma);
                     Parts { p: (1.0 - q) * at(0.0) + q * at(1.0), q: at(0.0) }
                 };
                 match side {
@@ -101,7 +93,7 @@ impl Loss {
                 let ratio = (1.0 - q) / q * (0.5 / variance).exp();
                 let x = variance * (0.5 * level + ((0.5 * level).sinh() * ratio).asinh());
                 let mixed = |sign: f64| {
-                    let at = |mean: f64| normal(sign * (x - mean) / sigma);
+                    let at = |mean: f64| upper_tail(sign * (x - mean) / sigma);
                     let blank = (1.0 - q) * at(0.0);
                     Parts { p: blank + q * at(1.0), q: blank + q * at(-1.0) }
                 };
