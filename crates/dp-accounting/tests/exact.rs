@@ -63,6 +63,8 @@ fn renyi_epsilons_agree_with_the_table() {
             (Conversion::Improved, Orders::tutorial(), row[7]),
             (Conversion::Classic, Orders::best(), row[8]),
             (Conversion::Improved, Orders::best(), row[9]),
+            (Conversion::Classic, Orders::tenths(), row[10]),
+            (Conversion::Improved, Orders::tenths(), row[11]),
         ];
         for (conversion, orders, truth) in cases {
             let accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne)
