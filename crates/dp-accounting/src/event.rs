@@ -199,7 +199,8 @@ impl Repetitions {
         match self {
             Self::TruncatedNegativeBinomial { shape, gamma } => {
                 let ln_gamma = gamma.ln();
-                if shape.abs() < 1e-9 {
+                // Where the product with a logarithm would underflow the limit has every digit.
+                if shape.abs() < 1e-300 {
                     (1.0 - gamma) / (gamma * -ln_gamma)
                 } else {
                     shape * (1.0 - gamma) / (gamma * -(shape * ln_gamma).exp_m1())

@@ -21,6 +21,7 @@
 //! [`pair`]: self
 
 mod contour;
+mod gaussian;
 mod mixture;
 mod pair;
 mod quadrature;

@@ -63,6 +63,8 @@ fn renyi_epsilons_agree_with_the_table() {
             (Conversion::Improved, Orders::tutorial(), row[7]),
             (Conversion::Classic, Orders::best(), row[8]),
             (Conversion::Improved, Orders::best(), row[9]),
+            (Conversion::Classic, Orders::tenths(), row[10]),
+            (Conversion::Improved, Orders::tenths(), row[11]),
         ];
         for (conversion, orders, truth) in cases {
             let accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne)
@@ -77,4 +79,50 @@ fn renyi_epsilons_agree_with_the_table() {
             assert!(close, "{conversion:?} {orders:?} {row:?}: {ours} for {truth}");
         }
     }
+}
+
+/// Gaussians without sampling have a closed form: at any noise, at once, and narrow in `δ` too.
+#[test]
+fn plain_gaussians_from_hardly_any_noise_to_hardly_any_signal() {
+    let exact = |relation, parts: &[(f64, u64)]| {
+        let mut accountant = ExactAccountant::new(relation);
+        for &(z, count) in parts {
+            let noise = NoiseMultiplier::new(z).expect("in range");
+            accountant.compose(&DpEvent::gaussian(noise), count).expect("supported");
+        }
+        accountant
+    };
+    let mut priced = 0;
+    for z in [0.003, 0.02, 0.3, 1.0, 7.0, 100.0, 1e4, 1e6] {
+        for at in [1e-280, 1e-100, 1e-20, 1e-9, 1e-5, 0.01, 0.3] {
+            let delta = Delta::new(at).expect("in range");
+            let one = exact(Neighboring::AddOrRemoveOne, &[(z, 1)]);
+            let what = format!("z = {z} at {at:e}");
+            let found = one.epsilon_interval(delta).unwrap_or_else(|e| panic!("{what}: {e}"));
+            let (lower, upper) = (found.lower.get(), found.upper.get());
+            assert!(lower <= upper && upper - lower <= 1e-9, "{what}: {found:?}");
+            let there =
+                one.delta_interval(found.lower).unwrap_or_else(|e| panic!("{what}: {found:?} {e}"));
+            assert!(there.upper.get() >= at || lower <= 0.0, "{what}: {there:?}");
+            let there =
+                one.delta_interval(found.upper).unwrap_or_else(|e| panic!("{what}: {found:?} {e}"));
+            assert!(there.lower.get() <= at, "{what}: {there:?}");
+            assert!(
+                there.upper.get() - there.lower.get() <= 1e-9 * there.upper.get()
+                    || there.upper.get() < 1e-300,
+                "{what}: {there:?}"
+            );
+            // Σ 1/z² is all that counts: 9 + 4 · 4 = 25, and replacing is moving twice as far.
+            for (relation, parts) in [
+                (Neighboring::AddOrRemoveOne, &[(5.0 * z, 9), (2.5 * z, 4)][..]),
+                (Neighboring::ReplaceOne, &[(2.0 * z, 1)]),
+                (Neighboring::ReplaceOne, &[(10.0 * z, 9), (5.0 * z, 4)]),
+            ] {
+                let other = exact(relation, parts).epsilon_interval(delta).expect("reached");
+                assert!(other.lower <= found.upper && found.lower <= other.upper, "{what}");
+            }
+            priced += 1;
+        }
+    }
+    assert_eq!(priced, 56, "an empty table proves nothing");
 }

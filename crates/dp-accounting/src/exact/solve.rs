@@ -4,6 +4,8 @@
 //! upper bound at `b` is at most `δ`, the true `ε` is at most `b`.
 
 use crate::exact::contour::{Bounds, Contour, Process, Step};
+use crate::exact::gaussian::Together;
+use crate::exact::pair::Pair;
 use crate::exact::single;
 use crate::rdp::minimum;
 
@@ -25,8 +27,8 @@ pub(crate) fn epsilon(process: &Process, delta: f64, width: f64) -> Option<Inter
     if is_total_variation_below(process, delta) {
         return Some(Interval { lower: 0.0, upper: 0.0 });
     }
-    if let Some(pair) = alone(process) {
-        let curve = |epsilon: f64| single::delta(pair, epsilon);
+    if let Some(closed) = Closed::of(process) {
+        let curve = |epsilon: f64| closed.delta(epsilon);
         return bracket(&curve, delta, width, 1.0, f64::INFINITY);
     }
     let ln_delta = delta.ln();
@@ -57,7 +59,7 @@ pub(crate) fn epsilon(process: &Process, delta: f64, width: f64) -> Option<Inter
 
 /// Whether one moment alone proves that `ε` of the process is at most `epsilon`.
 pub(crate) fn is_surely_below(process: &Process, epsilon: f64, delta: f64) -> bool {
-    if alone(process).is_some_and(|pair| single::delta(pair, epsilon).upper <= delta) {
+    if Closed::of(process).is_some_and(|closed| closed.delta(epsilon).upper <= delta) {
         return true;
     }
     let guess = 1.0 + (epsilon / process.ln_moment(1.0).max(1e-12)).clamp(0.05, 1e4);
@@ -75,8 +77,8 @@ pub(crate) fn delta(process: &Process, epsilon: f64, width: f64) -> Option<Inter
         (bounds.upper - bounds.lower <= width * bounds.upper || bounds.upper < 1e-300)
             .then_some(Interval { lower: bounds.lower, upper: bounds.upper })
     };
-    if let Some(pair) = alone(process) {
-        return narrow(single::delta(pair, epsilon));
+    if let Some(found) = Closed::of(process).and_then(|closed| narrow(closed.delta(epsilon))) {
+        return Some(found);
     }
     let guess = 1.0 + (epsilon / process.ln_moment(1.0).max(1e-12)).clamp(0.05, 1e4);
     let chernoff = |order: f64| process.chernoff_ln_delta(order - 1.0, epsilon);
@@ -95,14 +97,31 @@ pub(crate) fn delta(process: &Process, epsilon: f64, width: f64) -> Option<Inter
     })
 }
 
-/// The pair of a process that is one sampled step.
-fn alone(process: &Process) -> Option<crate::exact::pair::Pair> {
-    match process.terms.as_slice() {
-        [term] if term.count <= 1.0 => match term.step {
-            Step::Sampled(pair) => Some(pair),
-            Step::Gaussian { .. } => None,
-        },
-        _ => None,
+/// A process whose `δ(ε)` needs no integral.
+#[derive(Clone, Copy, Debug)]
+enum Closed {
+    /// One sampled step.
+    Single(Pair),
+    /// Gaussian steps without sampling, however many.
+    Gaussian(Together),
+}
+
+impl Closed {
+    fn of(process: &Process) -> Option<Self> {
+        match process.terms.as_slice() {
+            [one] if one.count <= 1.0 => match one.step {
+                Step::Sampled(pair) => Some(Self::Single(pair)),
+                Step::Gaussian { .. } => Together::of(process).map(Self::Gaussian),
+            },
+            _ => Together::of(process).map(Self::Gaussian),
+        }
+    }
+
+    fn delta(self, epsilon: f64) -> Bounds {
+        match self {
+            Self::Single(pair) => single::delta(pair, epsilon),
+            Self::Gaussian(together) => together.delta(epsilon),
+        }
     }
 }
 

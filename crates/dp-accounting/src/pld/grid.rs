@@ -278,9 +278,8 @@ fn convolve(steps: &[Repeated], placed: &[Masses], length: usize) -> (Vec<f64>, 
     let mut planner = FftPlanner::<f64>::new();
     let forward = planner.plan_fft_forward(length);
     let mut product = vec![Complex64::ONE; length];
-    // The relative error of each product, and the logarithm of what it cannot be larger than.
-    let mut relative = vec![0.0_f64; length];
-    let mut ln_most = vec![0.0_f64; length];
+    // The logarithm of the product's size, which may underflow, and its relative error.
+    let mut errors = vec![(0.0_f64, 0.0_f64); length];
     #[expect(clippy::cast_precision_loss, reason = "lengths lie far below 2^53")]
     let size = length as f64;
     let unit = f64::EPSILON * 4.0 * size.log2();
@@ -296,25 +295,28 @@ fn convolve(steps: &[Repeated], placed: &[Masses], length: usize) -> (Vec<f64>, 
         // A transform errs, in the mean square, by this share of what it transforms.
         let error = unit * buffer.iter().map(Complex64::norm_sqr).sum::<f64>().sqrt();
         forward.process(&mut buffer);
-        let products = product.iter_mut().zip(&mut relative).zip(&mut ln_most);
-        for (((product, relative), ln_most), value) in products.zip(&buffer) {
+        for ((product, (ln, relative)), value) in product.iter_mut().zip(&mut errors).zip(&buffer) {
             let size = value.norm().max(1e-300);
             let angle = value.arg() * one.count;
             let raised = Complex64::from_polar((size.ln() * one.count).exp(), angle);
             *product *= raised;
-            let raising =
-                f64::EPSILON * (8.0 + 4.0 * one.count * (size.ln().abs() + value.arg().abs()));
-            *relative += one.count * (error / size).ln_1p() + raising;
-            *ln_most += one.count * (size + error).ln() + raising;
+            *ln += size.ln() * one.count;
+            *relative += one.count * (error / size).ln_1p()
+                + f64::EPSILON * (8.0 + 4.0 * one.count * (size.ln().abs() + value.arg().abs()));
         }
     }
     let squared: f64 = product
         .iter()
-        .zip(relative.iter().zip(&ln_most))
-        .map(|(value, (relative, ln_most))| {
-            // Where a transform is lost in its error, its power is still small, as is the truth.
-            let apart = 2.0 * ln_most.exp();
-            (value.norm() * relative.exp_m1()).min(apart).powi(2)
+        .zip(&errors)
+        .map(|(value, &(ln, relative))| {
+            // A value lost in its error is at most their sum, to the power of the count: a product
+            // of nothing with a huge number where it is written otherwise.
+            let error = if relative < 1.0 {
+                value.norm() * relative.exp_m1()
+            } else {
+                (ln + relative).exp()
+            };
+            error.min(2.0).powi(2)
         })
         .sum();
     let power = product.iter().map(Complex64::norm_sqr).sum::<f64>().sqrt();
