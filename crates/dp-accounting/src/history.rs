@@ -242,6 +242,10 @@ fn single(event: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, Accountin
             }
             let mut one = History::under(*terms);
             one.visit(inner, 1)?;
+            if one.steps.is_empty() {
+                // The best of nothing is nothing.
+                return Ok(None);
+            }
             let selected = Mechanism::Selected { steps: one.steps, repetitions: *repetitions };
             if (terms.supports)(&selected) {
                 Ok(Some(selected))
@@ -291,8 +295,10 @@ fn response(
 /// `inner` on a Poisson sample with probability `q`.
 fn poisson(q: f64, inner: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, AccountingError> {
     if let DpEvent::PoissonSampled { probability, event } = inner {
-        // Thinning a sample is sampling once; the product is rounded up, against us.
-        return poisson((q * probability.get()).next_up().min(1.0), event, terms);
+        // Thinning a sample is sampling once; the product is rounded up, against us, but for none.
+        let (outer, inner) = (q, probability.get());
+        let product = if outer > 0.0 && inner > 0.0 { (outer * inner).next_up() } else { 0.0 };
+        return poisson(product.min(1.0), event, terms);
     }
     let mut total = Total::default();
     total.add(inner, 1.0, terms)?;
@@ -302,6 +308,7 @@ fn poisson(q: f64, inner: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, 
     if q >= 1.0 {
         return Ok(total.alone(terms.relation));
     }
+    let q = q.max(LEAST_RATE);
     match (total.kind, terms.relation) {
         (None, _) => Ok(None),
         (Some(Kind::NonPrivate), _) => Ok(Some(Mechanism::NonPrivate)),
@@ -488,6 +495,9 @@ impl Total {
 /// Noise above this counts as this: its square fits a float, and at less noise the price, which is
 /// far below every rounding, is rather too large.
 const MOST_NOISE: f64 = 1e100;
+
+/// Rates below this, but for none, count as this: its inverse fits a float.
+const LEAST_RATE: f64 = 1e-300;
 
 /// Repetitions that a 64-bit float counts exactly.
 const MOST_REPETITIONS: u64 = 1 << 53;

@@ -123,34 +123,28 @@ impl RdpAccountant {
 
     /// The `δ` at `epsilon` and the order that gives it.
     fn delta_and_order(&self, epsilon: f64) -> (f64, f64) {
-        // The logarithm has one valley where δ itself is flat at 0 or at 1.
         let bound = |order: f64| self.conversion.delta(self.rdp(order), order, epsilon);
-        let finite = |order: f64| {
-            let delta = bound(order);
-            if delta < 1.0 { delta } else { f64::INFINITY }
+        let (order, delta) = match self.orders.as_list() {
+            Some(list) => minimum::over_list(list, bound),
+            None => {
+                let tail = |order: f64| self.conversion.ln_tail(self.rdp(order), order, epsilon);
+                // Several valleys, since subsampled curves bend upwards at some order: where a
+                // straight curve has its least for this ε, and orders between which the bend
+                // commonly lies; and the lowest order, where the divergence is all that counts.
+                let slope = self.rdp(2.0) / 2.0;
+                let starts = [epsilon / (2.0 * slope), (0.5 / slope).sqrt(), 1.0, 8.0, 64.0];
+                starts
+                    .map(|start| minimum::over_reals(tail, 1.0 + start.clamp(0.05, 1e5)).0)
+                    .into_iter()
+                    .chain([1.0 + minimum::LOWEST.exp()])
+                    .map(|order| (order, bound(order)))
+                    .min_by(|a, b| a.1.total_cmp(&b.1))
+                    .expect("one search at least")
+            }
         };
-        // Several valleys, since the bound is the smaller of two and subsampled curves bend upwards
-        // at some order: where a straight curve has its least for this ε, where it has it for an ε
-        // near 0, and orders between which the bend commonly lies.
-        let slope = self.rdp(2.0) / 2.0;
-        let starts = [epsilon / (2.0 * slope), (0.5 / slope).sqrt(), 1.0, 8.0, 64.0];
-        let starts = if self.orders.as_list().is_some() { &starts[..1] } else { &starts[..] };
-        let (order, delta) = starts
-            .iter()
-            .map(|above_one| self.least(finite, || 1.0 + above_one.clamp(0.05, 1e5)))
-            .min_by(|a, b| a.1.total_cmp(&b.1))
-            .expect("one search at least");
         match self.pure_total() {
             Some(pure) if pure <= epsilon => (f64::INFINITY, 0.0),
             _ => (order, delta.min(1.0)),
-        }
-    }
-
-    /// The least of `bound` over the orders, and where.
-    fn least(&self, bound: impl Fn(f64) -> f64, guess: impl Fn() -> f64) -> (f64, f64) {
-        match self.orders.as_list() {
-            Some(list) => minimum::over_list(list, bound),
-            None => minimum::over_reals(bound, guess()),
         }
     }
 
