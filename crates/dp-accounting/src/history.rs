@@ -79,6 +79,32 @@ impl Mechanism {
 /// What identifies a mechanism.
 type Key = Vec<u64>;
 
+/// The part of an [`Accountant`](crate::Accountant) that a field `history` answers by itself.
+macro_rules! answered_by_history {
+    () => {
+        fn name(&self) -> &'static str {
+            self.history.accountant()
+        }
+
+        fn relation(&self) -> $crate::Neighboring {
+            self.history.relation()
+        }
+
+        fn compose(
+            &mut self,
+            event: &$crate::DpEvent,
+            count: u64,
+        ) -> Result<(), $crate::AccountingError> {
+            self.history.compose(event, count)
+        }
+
+        fn supports(&self, event: &$crate::DpEvent) -> Result<(), $crate::AccountingError> {
+            self.history.supports(event)
+        }
+    };
+}
+pub(crate) use answered_by_history;
+
 /// Mechanisms and how often each was used; equal ones stand together.
 ///
 /// What all accountants do alike is here: taking events apart, refusing what the [`Terms`] do not
@@ -102,6 +128,11 @@ impl History {
 
     fn under(terms: Terms) -> Self {
         Self { terms, steps: Vec::new(), places: HashMap::new() }
+    }
+
+    /// The name of the accountant whose history it is.
+    pub(crate) fn accountant(&self) -> &'static str {
+        self.terms.accountant
     }
 
     /// The relation that decides how far neighbouring sums lie apart.
