@@ -96,34 +96,34 @@ pub trait Accountant {
     /// Those of [`compose`](Self::compose).
     fn supports(&self, event: &DpEvent) -> Result<(), AccountingError>;
 
-    /// An `ε` such that everything composed so far is `(ε, delta)` differentially private.
+    /// Two bounds on the smallest `ε` that is true at `delta`; the lower one is zero where only
+    /// upper bounds are known.
     ///
     /// # Errors
     /// Only if a numerical method cannot reach its promise; a mechanism without a guarantee
-    /// has the answer [`Epsilon::INFINITE`].
-    fn epsilon(&self, delta: Delta) -> Result<Epsilon, AccountingError>;
+    /// has the upper bound [`Epsilon::INFINITE`].
+    fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError>;
+
+    /// Two bounds on the smallest `δ` that is true at `epsilon`; the lower one is zero where only
+    /// upper bounds are known.
+    ///
+    /// # Errors
+    /// As for [`epsilon_interval`](Self::epsilon_interval).
+    fn delta_interval(&self, epsilon: Epsilon) -> Result<DeltaInterval, AccountingError>;
+
+    /// An `ε` such that everything composed so far is `(ε, delta)` differentially private.
+    ///
+    /// # Errors
+    /// As for [`epsilon_interval`](Self::epsilon_interval).
+    fn epsilon(&self, delta: Delta) -> Result<Epsilon, AccountingError> {
+        Ok(self.epsilon_interval(delta)?.upper)
+    }
 
     /// A `δ` such that everything composed so far is `(epsilon, δ)` differentially private.
     ///
     /// # Errors
-    /// As for [`epsilon`](Self::epsilon).
-    fn delta(&self, epsilon: Epsilon) -> Result<Delta, AccountingError>;
-
-    /// Two bounds on the smallest `ε` that is true at `delta`; the upper one is
-    /// [`epsilon`](Self::epsilon).
-    ///
-    /// # Errors
-    /// As for [`epsilon`](Self::epsilon).
-    fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError> {
-        Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: self.epsilon(delta)? })
-    }
-
-    /// Two bounds on the smallest `δ` that is true at `epsilon`; the upper one is
-    /// [`delta`](Self::delta).
-    ///
-    /// # Errors
-    /// As for [`epsilon`](Self::epsilon).
-    fn delta_interval(&self, epsilon: Epsilon) -> Result<DeltaInterval, AccountingError> {
-        Ok(DeltaInterval { lower: Delta::ZERO, upper: self.delta(epsilon)? })
+    /// As for [`epsilon_interval`](Self::epsilon_interval).
+    fn delta(&self, epsilon: Epsilon) -> Result<Delta, AccountingError> {
+        Ok(self.delta_interval(epsilon)?.upper)
     }
 }

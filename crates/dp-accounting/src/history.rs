@@ -79,6 +79,32 @@ impl Mechanism {
 /// What identifies a mechanism.
 type Key = Vec<u64>;
 
+/// The part of an [`Accountant`](crate::Accountant) that a field `history` answers by itself.
+macro_rules! answered_by_history {
+    () => {
+        fn name(&self) -> &'static str {
+            self.history.accountant()
+        }
+
+        fn relation(&self) -> $crate::Neighboring {
+            self.history.relation()
+        }
+
+        fn compose(
+            &mut self,
+            event: &$crate::DpEvent,
+            count: u64,
+        ) -> Result<(), $crate::AccountingError> {
+            self.history.compose(event, count)
+        }
+
+        fn supports(&self, event: &$crate::DpEvent) -> Result<(), $crate::AccountingError> {
+            self.history.supports(event)
+        }
+    };
+}
+pub(crate) use answered_by_history;
+
 /// Mechanisms and how often each was used; equal ones stand together.
 ///
 /// What all accountants do alike is here: taking events apart, refusing what the [`Terms`] do not
@@ -102,6 +128,11 @@ impl History {
 
     fn under(terms: Terms) -> Self {
         Self { terms, steps: Vec::new(), places: HashMap::new() }
+    }
+
+    /// The name of the accountant whose history it is.
+    pub(crate) fn accountant(&self) -> &'static str {
+        self.terms.accountant
     }
 
     /// The relation that decides how far neighbouring sums lie apart.
@@ -242,6 +273,10 @@ fn single(event: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, Accountin
             }
             let mut one = History::under(*terms);
             one.visit(inner, 1)?;
+            if one.steps.is_empty() {
+                // The best of nothing is nothing.
+                return Ok(None);
+            }
             let selected = Mechanism::Selected { steps: one.steps, repetitions: *repetitions };
             if (terms.supports)(&selected) {
                 Ok(Some(selected))
@@ -291,8 +326,10 @@ fn response(
 /// `inner` on a Poisson sample with probability `q`.
 fn poisson(q: f64, inner: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, AccountingError> {
     if let DpEvent::PoissonSampled { probability, event } = inner {
-        // Thinning a sample is sampling once; the product is rounded up, against us.
-        return poisson((q * probability.get()).next_up().min(1.0), event, terms);
+        // Thinning a sample is sampling once; the product is rounded up, against us, but for none.
+        let (outer, inner) = (q, probability.get());
+        let product = if outer > 0.0 && inner > 0.0 { (outer * inner).next_up() } else { 0.0 };
+        return poisson(product.min(1.0), event, terms);
     }
     let mut total = Total::default();
     total.add(inner, 1.0, terms)?;
@@ -302,6 +339,7 @@ fn poisson(q: f64, inner: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, 
     if q >= 1.0 {
         return Ok(total.alone(terms.relation));
     }
+    let q = q.max(LEAST_RATE);
     match (total.kind, terms.relation) {
         (None, _) => Ok(None),
         (Some(Kind::NonPrivate), _) => Ok(Some(Mechanism::NonPrivate)),
@@ -488,6 +526,9 @@ impl Total {
 /// Noise above this counts as this: its square fits a float, and at less noise the price, which is
 /// far below every rounding, is rather too large.
 const MOST_NOISE: f64 = 1e100;
+
+/// Rates below this, but for none, count as this: its inverse fits a float.
+const LEAST_RATE: f64 = 1e-300;
 
 /// Repetitions that a 64-bit float counts exactly.
 const MOST_REPETITIONS: u64 = 1 << 53;

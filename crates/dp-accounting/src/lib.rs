@@ -58,11 +58,15 @@
 //! streams, raw metrics released beside the model and hyper-parameters chosen on the same
 //! data are outside of it.
 //!
+//! Rounding is bounded under the usual model of floating point and not by interval arithmetic.
+//!
 //! # Papers
 //!
 //! - Mironov, *Rényi Differential Privacy*, 2017, <https://arxiv.org/abs/1702.07476>
 //! - Mironov, Talwar and Zhang, *Rényi Differential Privacy of the Sampled Gaussian
 //!   Mechanism*, 2019, <https://arxiv.org/abs/1908.10530>
+//! - Balle and Wang, *Improving the Gaussian Mechanism for Differential Privacy*, 2018,
+//!   <https://arxiv.org/abs/1805.06530>
 //! - Zhu, Dong and Wang, *Optimal Accounting of Differential Privacy via Characteristic
 //!   Function*, 2022, <https://arxiv.org/abs/2106.08567>
 //! - Doroshenko et al., *Connect the Dots*, 2022, <https://arxiv.org/abs/2207.04380>

@@ -3,22 +3,50 @@
 //! The [exact accountant](crate::exact) needs moments at complex orders. Many mechanisms do not
 //! offer them, or have atoms that make the integral converge slowly: Laplace noise, randomised
 //! response, pure guarantees. What they do have is the distribution of their privacy loss.
-//! [`PldAccountant`] puts it on a grid, composes by Fourier transform and bounds the truth from
-//! both sides. How the rounding is made to err on the safe side, and how far, is derived in
-//! the source of `pld/grid.rs`: the upper end dominates the mechanism, the lower end follows
-//! from the upper by a shift of `h²T/8 + h √(T ln(1/η)/2)`, with `h` the grid's step and `T` the
-//! number of rounds, so that the interval stays of use at a million rounds.
+//! [`PldAccountant`] puts it on a grid of step `h`, composes by Fourier transform and bounds the
+//! truth from both sides.
 //!
 //! Covered: Gaussian, Poisson-sampled Gaussian, Laplace, randomised response and pure events, in
-//! any mixture, under every relation for which they have a meaning.
+//! any mixture, under every relation for which they have a meaning. A pure event is taken for the
+//! worst that has its `ε`, which is randomised response on one bit.
+//!
+//! # From above: connecting the dots
+//!
+//! A loss `X` between neighbouring grid points `a` and `a + h` is moved to the upper one with the
+//! probability that keeps `E[e^−X]`, else to the lower one:
+//!
+//! ```text
+//! β = (1 − e^−(X−a)) / (1 − e^−h)
+//! ```
+//!
+//! so that the masses of both outputs stay what they are. The `δ(ε)` of the grid is straight in `e^ε`
+//! between its points, touches the true, convex one at each of them, and dominates it in every
+//! composition ([DGKKM22]). Losses beyond the range count as infinite.
+//!
+//! # From below: the same grid, moved
+//!
+//! Given `X`, what is moved lies in an interval of length `h` and is at most `h²/8` in the mean. By the
+//! inequality of Azuma and Hoeffding it adds up, over `T` steps, to at most
+//!
+//! ```text
+//! s = T h²/8 + h √(T ln(1/η)/2)
+//! ```
+//!
+//! but for a probability `η`, and so `δ_grid(ε + s) − η ≤ δ(ε) ≤ δ_grid(ε)`. This narrows with `h √T`,
+//! where rounding all losses down would lose `h T/2`: the interval stays of use at a million rounds.
+//!
+//! Sums beyond the period of the transform, bounded by Chernoff's inequality, and the rounding of the
+//! transform, bounded in the mean square, are added to the upper and taken from the lower end. Below a
+//! `δ` of about 1e-13 that rounding is all there is, and the upper end is infinite.
+//!
+//! [DGKKM22]: https://arxiv.org/abs/2207.04380
 
 mod grid;
 mod tails;
 
 use crate::accountant::{Accountant, DeltaInterval, EpsilonInterval, Neighboring};
 use crate::error::AccountingError;
-use crate::event::DpEvent;
-use crate::history::{History, Mechanism};
+use crate::history::{History, Mechanism, answered_by_history};
 use crate::pld::grid::{Composed, Repeated, Settings};
 use crate::pld::tails::{Loss, Side};
 use crate::units::{Delta, Epsilon, UnitError};
@@ -123,29 +151,7 @@ impl PldAccountant {
 }
 
 impl Accountant for PldAccountant {
-    fn name(&self) -> &'static str {
-        "PLD"
-    }
-
-    fn relation(&self) -> Neighboring {
-        self.history.relation()
-    }
-
-    fn compose(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError> {
-        self.history.compose(event, count)
-    }
-
-    fn supports(&self, event: &DpEvent) -> Result<(), AccountingError> {
-        self.history.supports(event)
-    }
-
-    fn epsilon(&self, delta: Delta) -> Result<Epsilon, AccountingError> {
-        Ok(self.epsilon_interval(delta)?.upper)
-    }
-
-    fn delta(&self, epsilon: Epsilon) -> Result<Delta, AccountingError> {
-        Ok(self.delta_interval(epsilon)?.upper)
-    }
+    answered_by_history!();
 
     fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError> {
         let delta = delta.get();

@@ -1,10 +1,51 @@
 //! Rényi accounting: curves add up, and the best order turns the sum into `(ε, δ)`.
 //!
-//! The Rényi divergence of a composition is at most the sum of the divergences, order by
-//! order ([Mironov 2017](https://arxiv.org/abs/1702.07476), Proposition 1), so an accountant
-//! only has to keep which mechanisms were used how often. The conversion to `(ε, δ)` is
+//! The Rényi divergence of order `α > 1`, `ρ(α) = 1/(α − 1) · ln E_Q[(P/Q)^α]`, of a composition is
+//! at most the sum of the divergences, order by order ([Mironov 2017], Proposition 1), so an
+//! accountant only has to keep which mechanisms were used how often. The conversion to `(ε, δ)` is
 //! [`Conversion`], the orders are [`Orders`]. Everything here is an upper bound; what it loses
 //! against the exact price is the conversion's slack, commonly 10 to 20 %.
+//!
+//! # What is priced, and by what
+//!
+//! With `d` the distance of neighbouring sums in contribution bounds, 1 or 2, and `σ = z/d`:
+//!
+//! | event | `ρ(α)` | |
+//! |---|---|---|
+//! | Gaussian | `α/(2σ²)` | exact |
+//! | Poisson-sampled Gaussian | an integral, see [`subsampled_gaussian`] | exact; under replace-one that of the pair in [`exact`](crate::exact) |
+//! | Gaussian on a subset of fixed size | [WBK19], Theorem 27, at whole orders; between them `(α − 1) ρ(α)`, which is convex, on straight lines | upper bound |
+//! | discrete Gaussian | `α/(2σ²)` ([CKS20], Proposition 5) | upper bound |
+//! | Laplace, scale `b = z/d` | `1/(α−1) · ln(α/(2α−1) e^((α−1)/b) + (α−1)/(2α−1) e^(−α/b))` ([Mironov 2017], Proposition 6) | exact for one coordinate |
+//! | randomised response | `1/(α−1) · ln(t^α o^(1−α) + o^α t^(1−α) + (k−2) o)`, the truth with `t`, each other of `k` answers with `o` | exact |
+//! | trees | a Gaussian with squared sensitivity the most that one record moves all nodes | exact for one participation, else an upper bound |
+//! | pure `ε` | that of randomised response on one bit, and composition `Σ ε` | upper bound |
+//! | sampled pure `ε` | that of `ln(1 + q (e^ε − 1))` ([BBG18]) | upper bound |
+//! | `ρ`-zCDP | `ρ α` | upper bound |
+//! | best of a random number of runs | below | upper bound |
+//!
+//! # The best of many runs
+//!
+//! Repeat a private run a random number `K` of times and publish only the best ([PS22]). With `ρ` the
+//! curve of one run, for the truncated negative binomial of shape `η` and parameter `γ` and any
+//! `λ̂ > 1` (Theorem 2), the least of which is taken,
+//!
+//! ```text
+//! ρ'(λ) ≤ ρ(λ) + (1 + η) (1 − 1/λ̂) ρ(λ̂) + (1 + η) ln(1/γ)/λ̂ + ln(E K)/(λ − 1)
+//! ```
+//!
+//! and for the Poisson distribution of mean `μ`, if one run is `(ln(1 + 1/(λ − 1)), δ̂)` differentially
+//! private (Theorem 6, with the chance `e^−μ` of no run at all, which it leaves out),
+//!
+//! ```text
+//! e^((λ−1) ρ'(λ)) ≤ min( e^−μ + μ e^((λ−1) (ρ(λ) + μ δ̂)),  e^(μ (e^((λ−1) ρ(λ)) − 1)) )
+//! ```
+//!
+//! [Mironov 2017]: https://arxiv.org/abs/1702.07476
+//! [WBK19]: https://arxiv.org/abs/1808.00087
+//! [CKS20]: https://arxiv.org/abs/2004.00010
+//! [BBG18]: https://arxiv.org/abs/1807.01647
+//! [PS22]: https://arxiv.org/abs/2110.03620
 
 mod conversion;
 pub(crate) mod minimum;
@@ -18,10 +59,9 @@ pub(crate) mod trapezoid;
 pub use conversion::Conversion;
 pub use orders::Orders;
 
-use crate::accountant::{Accountant, Neighboring};
+use crate::accountant::{Accountant, DeltaInterval, EpsilonInterval, Neighboring};
 use crate::error::AccountingError;
-use crate::event::DpEvent;
-use crate::history::{History, Mechanism};
+use crate::history::{History, Mechanism, answered_by_history};
 use crate::units::{Delta, Epsilon};
 
 /// An `ε` together with the Rényi order that proves it.
@@ -123,34 +163,28 @@ impl RdpAccountant {
 
     /// The `δ` at `epsilon` and the order that gives it.
     fn delta_and_order(&self, epsilon: f64) -> (f64, f64) {
-        // The logarithm has one valley where δ itself is flat at 0 or at 1.
         let bound = |order: f64| self.conversion.delta(self.rdp(order), order, epsilon);
-        let finite = |order: f64| {
-            let delta = bound(order);
-            if delta < 1.0 { delta } else { f64::INFINITY }
+        let (order, delta) = match self.orders.as_list() {
+            Some(list) => minimum::over_list(list, bound),
+            None => {
+                let tail = |order: f64| self.conversion.ln_tail(self.rdp(order), order, epsilon);
+                // Several valleys, since subsampled curves bend upwards at some order: where a
+                // straight curve has its least for this ε, and orders between which the bend
+                // commonly lies; and the lowest order, where the divergence is all that counts.
+                let slope = self.rdp(2.0) / 2.0;
+                let starts = [epsilon / (2.0 * slope), (0.5 / slope).sqrt(), 1.0, 8.0, 64.0];
+                starts
+                    .map(|start| minimum::over_reals(tail, 1.0 + start.clamp(0.05, 1e5)).0)
+                    .into_iter()
+                    .chain([1.0 + minimum::LOWEST.exp()])
+                    .map(|order| (order, bound(order)))
+                    .min_by(|a, b| a.1.total_cmp(&b.1))
+                    .expect("one search at least")
+            }
         };
-        // Several valleys, since the bound is the smaller of two and subsampled curves bend upwards
-        // at some order: where a straight curve has its least for this ε, where it has it for an ε
-        // near 0, and orders between which the bend commonly lies.
-        let slope = self.rdp(2.0) / 2.0;
-        let starts = [epsilon / (2.0 * slope), (0.5 / slope).sqrt(), 1.0, 8.0, 64.0];
-        let starts = if self.orders.as_list().is_some() { &starts[..1] } else { &starts[..] };
-        let (order, delta) = starts
-            .iter()
-            .map(|above_one| self.least(finite, || 1.0 + above_one.clamp(0.05, 1e5)))
-            .min_by(|a, b| a.1.total_cmp(&b.1))
-            .expect("one search at least");
         match self.pure_total() {
             Some(pure) if pure <= epsilon => (f64::INFINITY, 0.0),
             _ => (order, delta.min(1.0)),
-        }
-    }
-
-    /// The least of `bound` over the orders, and where.
-    fn least(&self, bound: impl Fn(f64) -> f64, guess: impl Fn() -> f64) -> (f64, f64) {
-        match self.orders.as_list() {
-            Some(list) => minimum::over_list(list, bound),
-            None => minimum::over_reals(bound, guess()),
         }
     }
 
@@ -180,28 +214,15 @@ impl RdpAccountant {
 }
 
 impl Accountant for RdpAccountant {
-    fn name(&self) -> &'static str {
-        "RDP"
+    answered_by_history!();
+
+    fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError> {
+        Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: self.epsilon_and_order(delta).epsilon })
     }
 
-    fn relation(&self) -> Neighboring {
-        self.history.relation()
-    }
-
-    fn compose(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError> {
-        self.history.compose(event, count)
-    }
-
-    fn supports(&self, event: &DpEvent) -> Result<(), AccountingError> {
-        self.history.supports(event)
-    }
-
-    fn epsilon(&self, delta: Delta) -> Result<Epsilon, AccountingError> {
-        Ok(self.epsilon_and_order(delta).epsilon)
-    }
-
-    fn delta(&self, epsilon: Epsilon) -> Result<Delta, AccountingError> {
-        Ok(Delta::new(self.delta_and_order(epsilon.get()).1)?)
+    fn delta_interval(&self, epsilon: Epsilon) -> Result<DeltaInterval, AccountingError> {
+        let upper = Delta::new(self.delta_and_order(epsilon.get()).1)?;
+        Ok(DeltaInterval { lower: Delta::ZERO, upper })
     }
 }
 

@@ -26,17 +26,26 @@ pub struct Statement {
 #[non_exhaustive]
 pub enum VerifyError {
     /// Two intervals have no point in common: one of the accountants is wrong.
-    #[error("the accountants contradict each other: {statements:?}")]
+    #[error("the accountants contradict each other: {}", listed(statements))]
     Contradiction {
         /// What each of them said.
         statements: Vec<Statement>,
     },
     /// None of the accountants could price the ledger.
-    #[error("no accountant can price the ledger: {statements:?}")]
+    #[error("no accountant can price the ledger: {}", listed(statements))]
     NoneApplies {
         /// What stood in the way of each.
         statements: Vec<Statement>,
     },
+}
+
+/// What each accountant said, in words.
+fn listed(statements: &[Statement]) -> String {
+    let words = |one: &Statement| match &one.interval {
+        Ok(found) => format!("{}: {} to {}", one.accountant, found.lower, found.upper),
+        Err(error) => format!("{}: {error}", one.accountant),
+    };
+    statements.iter().map(words).collect::<Vec<_>>().join("; ")
 }
 
 /// What all accountants agree on.
@@ -58,21 +67,34 @@ pub fn verify(
     relation: Neighboring,
     delta: Delta,
 ) -> Result<Agreement, VerifyError> {
-    let mut accountants: Vec<Box<dyn Accountant>> = vec![
-        Box::new(RdpAccountant::new(relation)),
-        Box::new(ExactAccountant::new(relation)),
-        Box::new(PldAccountant::new(relation).with_points(1 << 17)),
-    ];
-    let statements = accountants
-        .iter_mut()
-        .map(|accountant| Statement {
-            accountant: accountant.name(),
-            interval: ledger
-                .replay(accountant.as_mut())
-                .and_then(|()| accountant.epsilon_interval(delta)),
-        })
-        .collect();
-    agree(statements)
+    verify_with(
+        vec![
+            Box::new(RdpAccountant::new(relation)),
+            Box::new(ExactAccountant::new(relation)),
+            Box::new(PldAccountant::new(relation).with_points(1 << 17)),
+        ],
+        ledger,
+        delta,
+    )
+}
+
+/// The same with accountants of the caller's choice, empty and of one relation: one of another make
+/// among them is checked against these.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_with(
+    accountants: Vec<Box<dyn Accountant>>,
+    ledger: &Ledger,
+    delta: Delta,
+) -> Result<Agreement, VerifyError> {
+    let ask = |mut accountant: Box<dyn Accountant>| Statement {
+        accountant: accountant.name(),
+        interval: ledger
+            .replay(accountant.as_mut())
+            .and_then(|()| accountant.epsilon_interval(delta)),
+    };
+    agree(accountants.into_iter().map(ask).collect())
 }
 
 /// The common part of the intervals.

@@ -234,3 +234,41 @@ fn verdicts_at_the_ends_of_a_range() {
     assert!(found <= 5.0 && found > 5.0 - 1e-8, "{found}");
     assert!(real(-1.0..=9.0, 3.0, 1e-9, Direction::Rising, epsilon(5.0), rising).is_err());
 }
+
+/// Targets at both ends of what can be asked: none at all, and less than any noise gives.
+#[test]
+fn a_target_of_nothing_and_one_beyond_all_noise() {
+    let run = Run {
+        clients: 50,
+        population: 3383,
+        noise_multiplier: NoiseMultiplier::new(1.0).expect("in range"),
+        rounds: 100,
+        delta: Delta::new(1e-5).expect("in range"),
+    };
+    // ε = 0 is met where the total variation is at most δ, which much noise brings about.
+    let verdict = run.smallest_noise(Epsilon::ZERO, 1e-6, rdp).expect("priced");
+    let Verdict::Met { answer, missed: Some(missed) } = verdict else { panic!("{verdict:?}") };
+    assert_eq!(answer.epsilon, Epsilon::ZERO);
+    assert!(missed.epsilon > Epsilon::ZERO && missed.value < answer.value, "{verdict:?}");
+    let verdict = run.most_rounds(Epsilon::ZERO, 1000, exact).expect("priced");
+    let Verdict::Met { answer, missed: Some(missed) } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((answer.value, missed.value), (0, 1));
+    let verdict = run.most_clients(Epsilon::ZERO, rdp).expect("priced");
+    let Verdict::Met { answer, missed: Some(missed) } = verdict else { panic!("{verdict:?}") };
+    assert_eq!((answer.value, missed.value), (0, 1));
+    // Whatever is infinite is met by anything.
+    let verdict = run.most_clients(Epsilon::INFINITE, rdp).expect("priced");
+    let Verdict::Met { answer, missed: None } = verdict else { panic!("{verdict:?}") };
+    assert_eq!(answer.value, 3383);
+
+    // Everybody in every one of 2^53 rounds: the noise of the range is not enough.
+    let much =
+        Run { clients: 3383, rounds: 1 << 53, delta: Delta::new(1e-12).expect("in range"), ..run };
+    let verdict = much.smallest_noise(epsilon(0.1), 1e-6, rdp).expect("priced");
+    let Verdict::OutOfReach { floor } = verdict else { panic!("{verdict:?}") };
+    assert!(floor.value >= 1e9 && floor.epsilon.get() > 0.1, "{floor:?}");
+    // More clients than there are, and none at all.
+    assert!(Run { clients: 3384, ..run }.epsilon(rdp()).is_err());
+    assert_eq!(Run { clients: 0, ..run }.epsilon(rdp()), Ok(Epsilon::ZERO));
+    assert_eq!(Run { rounds: 0, ..run }.epsilon(rdp()), Ok(Epsilon::ZERO));
+}

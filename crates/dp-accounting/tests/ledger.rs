@@ -3,10 +3,11 @@
 use std::num::NonZeroU64;
 
 use dp_accounting::ledger::{Chain, Entry, LineError};
-use dp_accounting::verify::{Statement, VerifyError, agree, verify};
+use dp_accounting::verify::{Statement, VerifyError, agree, verify, verify_with};
 use dp_accounting::{
-    Accountant, Delta, DpEvent, Epsilon, EpsilonInterval, Ledger, Neighboring, NoiseMultiplier,
-    RdpAccountant, SamplingProbability,
+    Accountant, AccountingError, Delta, DeltaInterval, DpEvent, Epsilon, EpsilonInterval,
+    ExactAccountant, Ledger, Neighboring, NoiseMultiplier, PldAccountant, RdpAccountant,
+    SamplingProbability,
 };
 
 fn round(z: f64) -> DpEvent {
@@ -141,4 +142,123 @@ fn accountants_agree_or_are_found_out() {
     assert!(agree(vec![said("a", 0.0, 2.0), said("b", 1.0, 3.0)]).is_ok());
     let error = agree(vec![said("a", 0.0, 0.9), said("b", 1.0, 3.0)]).expect_err("apart");
     assert!(matches!(error, VerifyError::Contradiction { .. }), "{error}");
+}
+
+/// An accountant that has a fault: it forgets every how-many-th release.
+struct Forgetful {
+    inner: RdpAccountant,
+    every: u64,
+}
+
+impl Accountant for Forgetful {
+    fn name(&self) -> &'static str {
+        "forgetful"
+    }
+
+    fn relation(&self) -> Neighboring {
+        self.inner.relation()
+    }
+
+    fn compose(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError> {
+        self.inner.compose(event, count - count / self.every)
+    }
+
+    fn supports(&self, event: &DpEvent) -> Result<(), AccountingError> {
+        self.inner.supports(event)
+    }
+
+    fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError> {
+        self.inner.epsilon_interval(delta)
+    }
+
+    fn delta_interval(&self, epsilon: Epsilon) -> Result<DeltaInterval, AccountingError> {
+        self.inner.delta_interval(epsilon)
+    }
+}
+
+/// A planted fault is found, whichever way it errs, and the message says who said what.
+#[test]
+fn a_planted_disagreement_is_found() {
+    let delta = Delta::new(1e-5).expect("in range");
+    let mut ledger = Ledger::new();
+    ledger.record_many(round(1.2), NonZeroU64::new(100).expect("not zero"));
+    let relation = Neighboring::AddOrRemoveOne;
+    let with = |every: u64| {
+        verify_with(
+            vec![
+                Box::new(Forgetful { inner: RdpAccountant::new(relation), every }),
+                Box::new(ExactAccountant::new(relation)),
+                Box::new(PldAccountant::new(relation).with_step(1e-3).expect("in range")),
+            ],
+            &ledger,
+            delta,
+        )
+    };
+    // One in ninety is within what Rényi accounting gives away; one in two is not.
+    assert!(with(90).is_ok());
+    let error = with(2).expect_err("half of it is missing");
+    assert!(matches!(error, VerifyError::Contradiction { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("forgetful: 0 to 1.") && text.contains("exact: 1.70747064"), "{text}");
+    // A lower bound above the truth is no better: an accountant of another relation.
+    let wrong = verify_with(
+        vec![
+            Box::new(ExactAccountant::new(Neighboring::ReplaceOne)),
+            Box::new(RdpAccountant::new(relation)),
+        ],
+        &ledger,
+        delta,
+    );
+    assert!(matches!(wrong, Err(VerifyError::Contradiction { .. })), "{wrong:?}");
+}
+
+/// A ledger is replayed into any accountant, and the same again after it was written and read.
+#[test]
+fn a_ledger_is_replayed_into_any_accountant() {
+    let (ledger, _) = Ledger::from_json_lines(&ledger().to_json_lines()).expect("readable");
+    let relation = Neighboring::AddOrRemoveOne;
+    let accountants: [Box<dyn Accountant>; 3] = [
+        Box::new(RdpAccountant::new(relation)),
+        Box::new(ExactAccountant::new(relation).with_widest(1e-3).expect("in range")),
+        Box::new(PldAccountant::new(relation)),
+    ];
+    for mut accountant in accountants {
+        ledger.replay(accountant.as_mut()).expect("supported");
+        let found = accountant.epsilon(Delta::new(1e-5).expect("in range")).expect("a price");
+        assert!(found.get() > 0.5 && found.get() < 20.0, "{}: {found}", accountant.name());
+    }
+}
+
+/// Another version, an index that skips, a line of another ledger, and one twice.
+#[test]
+fn a_line_that_does_not_belong_is_found() {
+    use sha2::{Digest, Sha256};
+    let text = ledger().to_json_lines();
+    let lines: Vec<&str> = text.lines().collect();
+    let read = |lines: &[&str]| Ledger::from_json_lines(&lines.join("\n")).map(|_| ());
+    // With a hash of its own that fits.
+    let (body, _) = lines[0].rsplit_once(",\"hash\"").expect("a hash");
+    let newer = format!("{body}}}").replacen("\"version\":1", "\"version\":2", 1);
+    let newer = {
+        let hash: String =
+            Sha256::digest(newer.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{},\"hash\":\"{hash}\"}}", &newer[..newer.len() - 1])
+    };
+    let error = read(&[&newer]).expect_err("another version");
+    assert!(matches!(error, LineError::Version { line: 1, found: 2 }), "{error}");
+
+    let twice = read(&[lines[0], lines[0]]).expect_err("twice");
+    assert!(matches!(twice, LineError::Broken { line: 2 }), "{twice}");
+    let mut other = Ledger::new();
+    [round(7.0), round(8.0)].into_iter().for_each(|event| other.record(event));
+    let other = other.to_json_lines();
+    let strange = other.lines().nth(1).expect("two lines");
+    let foreign = read(&[lines[0], strange]).expect_err("of another chain");
+    assert!(matches!(foreign, LineError::Broken { line: 2 }), "{foreign}");
+    let headless = read(&lines[1..]).expect_err("without its beginning");
+    assert!(matches!(headless, LineError::Broken { line: 1 }), "{headless}");
+    let last = lines.len();
+    let mut swapped = lines.clone();
+    swapped.swap(last - 1, last - 2);
+    assert!(matches!(read(&swapped), Err(LineError::Broken { .. })));
 }

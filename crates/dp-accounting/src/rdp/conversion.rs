@@ -46,11 +46,20 @@ impl Conversion {
         if rdp == f64::INFINITY {
             return 1.0;
         }
+        let tail = self.ln_tail(rdp, order, epsilon).exp().min(1.0);
         match self {
-            Self::Classic => ((order - 1.0) * (rdp - epsilon)).exp().min(1.0),
+            Self::Classic => tail,
+            Self::Improved => tail.min((-(-rdp).exp_m1()).sqrt()),
+        }
+    }
+
+    /// The logarithm of the part of [`delta`](Self::delta) that falls with `epsilon`, also where that
+    /// is above 1 and proves nothing: a search for orders sees the way down from there.
+    pub(crate) fn ln_tail(self, rdp: f64, order: f64, epsilon: f64) -> f64 {
+        match self {
+            Self::Classic => (order - 1.0) * (rdp - epsilon),
             Self::Improved => {
-                let exponent = (order - 1.0) * (rdp - epsilon + (-order.recip()).ln_1p());
-                (exponent - order.ln()).exp().min((-(-rdp).exp_m1()).sqrt()).min(1.0)
+                (order - 1.0) * (rdp - epsilon + (-order.recip()).ln_1p()) - order.ln()
             }
         }
     }

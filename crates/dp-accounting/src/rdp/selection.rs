@@ -51,9 +51,11 @@ pub(crate) fn rdp(one: impl Fn(f64) -> f64, repetitions: Repetitions, order: f64
         }
         Repetitions::Poisson { mean } => {
             let epsilon = (order - 1.0).recip().ln_1p();
+            let tail = |other: f64| Conversion::Improved.ln_tail(one(other), other, epsilon);
             let failing = |other: f64| Conversion::Improved.delta(one(other), other, epsilon);
-            let (_, least) = minimum::over_reals(failing, 1.0 + order);
-            let some = mean.ln() + (order - 1.0) * (own + mean * least.min(1.0));
+            let least = failing(minimum::over_reals(tail, 1.0 + order).0)
+                .min(failing(1.0 + minimum::LOWEST.exp()));
+            let some = mean.ln() + (order - 1.0) * (own + mean * least);
             let chosen = some.max(-mean) + (-(some + mean).abs()).exp().ln_1p();
             let composed = mean * ((order - 1.0) * own).exp_m1();
             chosen.min(composed) / (order - 1.0)
