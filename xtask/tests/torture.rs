@@ -37,12 +37,13 @@ const ROUNDS: u64 = 30;
 const CELLS: [&str; 2] = ["z0.4-m8-s1", "z0.4-m8-s2"];
 
 /// Files that an interrupted run has in common with one that was never stopped, byte for byte.
-const EQUAL: [&str; 6] = [
+const EQUAL: [&str; 7] = [
     "config.toml",
     "metrics.jsonl",
     "evaluations.csv",
     "ledger.jsonl",
     "privacy.json",
+    "privacy.txt",
     "model.safetensors",
 ];
 

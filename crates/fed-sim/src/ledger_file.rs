@@ -58,6 +58,36 @@ pub struct Beyond {
     pub torn: bool,
 }
 
+impl Beyond {
+    /// What it means for a run that goes on from the checkpoint after `round`, for a person.
+    #[must_use]
+    pub fn notes(self, mode: NoiseMode, round: u32) -> Vec<String> {
+        let mut notes = Vec::new();
+        let Self { rounds, torn } = self;
+        if rounds > 0 {
+            let s = if rounds == 1 { "" } else { "s" };
+            notes.push(match mode {
+                NoiseMode::Simulation => format!(
+                    "the ledger has {rounds} round{s} more than the checkpoint of round {round}: they \
+                     are repeated bit for bit, with the same noise, and are not charged again"
+                ),
+                NoiseMode::Release => format!(
+                    "the ledger has {rounds} round{s} more than the checkpoint of round {round}: their \
+                     results are lost, but they may have been seen, so they stay part of ε"
+                ),
+            });
+        }
+        if torn {
+            notes.push(
+                "the last line of the ledger was half written and has been cut off: its round was \
+                 never released"
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+}
+
 /// The ledger file of a run.
 #[derive(Debug)]
 pub struct LedgerFile {
