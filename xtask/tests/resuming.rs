@@ -163,6 +163,11 @@ fn a_budget_ends_a_run_with_code_4_and_a_guarantee() {
     let statement = fs::read_to_string(bench.path(&format!("run/{CELL}/privacy.json")));
     assert!(statement.expect("said").contains(&format!("\"rounds\": {rounds}")));
     assert!(bench.path("run/summary.md").exists(), "the model so far is reported");
+    // The directory remembers it.
+    let again = bench.run(&["sweep", "--resume", "run"]);
+    refused(&again, 4, &["the privacy budget is spent", "more than 15"]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("Budget: ε of at most 15"));
+    assert_eq!(bench.lines(&format!("run/{CELL}/ledger.jsonl")), rounds);
     // A larger budget goes on as if there had been none.
     succeeded(&bench.run(&["sweep", "--resume", "run", "--max-epsilon", "1000"]));
     bench.equal("whole", "run");
@@ -176,7 +181,9 @@ fn a_budget_ends_a_run_with_code_4_and_a_guarantee() {
     refused(&output, 4, &["the privacy budget is spent"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("-differential privacy of the final model"), "{said}");
-    succeeded(&bench.run(&["final", "--resume", "final"]));
+    refused(&bench.run(&["final", "--resume", "final"]), 4, &["the privacy budget is spent"]);
+    succeeded(&bench.run(&["final", "--resume", "final", "--max-epsilon", "inf"]));
+    assert_eq!(bench.lines("final/cells/z0.4-m5-s1/ledger.jsonl"), 6);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use fed_sim::{Experiment, plan};
 
 use crate::failure::Failure;
 use crate::plot::{Figure, Panel, Point, Series, Unit};
-use crate::say;
+use crate::{say, tell};
 
 /// Write the table and the figures of a finished run again.
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     let runs: Vec<_> = cells.iter().map(|cell| cell.config.clone()).collect();
     let together = plan::epsilon_of_all(&runs, data.clients)?;
     let caption = format!(
-        "After {} rounds on {data}; δ = {:e}; {}.\nε is the price of one run, by {}; {}.",
+        "After {} rounds on {data}; noise multiplier, expected clients a round; δ = {:e}; {}.\nε is the price of one run, by {}; {}.",
         experiment.rounds,
         experiment.delta.get(),
         if seeds > 1 {
@@ -65,8 +65,8 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     );
     let caption = if rows.iter().any(|row| row.audited_at_least.is_some()) {
         caption
-            + "\nAudited: what ε looks like to canaries in the final model and in all rounds, which \
-               is no bound,\nand the ε that is refuted with the audit's confidence."
+            + "\nε audited: what it looks like to canaries in the final model and in all rounds, \
+               which is no bound, and the ε that is refuted with the audit's confidence."
     } else {
         caption
     };
@@ -79,7 +79,7 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     figure(&experiment, data, seeds, &curves).write(&directory.folder("figures")?, "curves")?;
 
     say(&table)?;
-    say(&caption)?;
+    tell(&caption)?;
     say(format_args!("Records: {}", directory.path().display()))
 }
 
