@@ -205,6 +205,12 @@ impl LedgerFile {
         &self.mark
     }
 
+    /// Whether the next round has its line already, and is only repeated.
+    #[must_use]
+    pub fn is_paid(&self) -> bool {
+        !self.repeated.is_empty()
+    }
+
     /// Writes down one round's release, before it is made.
     ///
     /// # Errors

@@ -448,7 +448,7 @@ impl<'a> Simulation<'a> {
         let outcome = loop {
             let done = self.round >= rounds;
             let interrupted = !done && observer.stop();
-            let refused = if done { Ok(()) } else { self.admit() };
+            let refused = if done || observer.is_paid() { Ok(()) } else { self.admit() };
             let leaving = done || interrupted || refused.is_err();
             observer.between(&self.snapshot(), leaving)?;
             if interrupted {

@@ -80,6 +80,10 @@ impl Observer for Mortal {
     fn stop(&self) -> bool {
         self.stop == Stop::Asked(self.round)
     }
+
+    fn is_paid(&self) -> bool {
+        self.writer.is_paid()
+    }
 }
 
 /// One process: opens the run, trains until it stops, finishes it if it came to its end. The
@@ -499,6 +503,16 @@ fn a_budget_stops_a_run_before_the_round_that_would_pass_it() {
         ledger.record_many(planned.entries()[0].event.clone(), count);
         plan::epsilon(&config, relation, &ledger).expect("a price")
     };
+    // A budget that comes too late: what was paid for and may have been seen is repeated, and no
+    // guarantee claims less than the ledger says.
+    let late = Bench::new();
+    late.go(&config, Stop::AfterRound(4)).expect_err("dead");
+    let error = process(&late.directory(), &config, every(3), Stop::Never, Some(price(1)));
+    let error = error.expect_err("spent");
+    assert!(matches!(error, SimError::Budget { rounds: 5, .. }), "{error}");
+    let cells = RunDirectory::resume(late.directory()).expect("free").cells().expect("readable");
+    assert_eq!((cells[0].privacy.rounds, cells[0].privacy.epsilon), (5, price(5)));
+
     let bench = Bench::new();
     // Exactly enough for five rounds.
     let budget = Some(price(5));

@@ -45,8 +45,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let session = Session::open(&args.train, experiment, dataset, &runs)?;
     session.say_data()?;
     tell(format_args!(
-        "Sweep: {} runs of {} rounds on {} clients, trained by {}\n",
-        runs.len(),
+        "Sweep: {} of {} rounds on {} clients, trained by {}\n",
+        if runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", runs.len()) },
         session.experiment.rounds,
         session.dataset.train.num_clients(),
         session.describe_learners()

@@ -305,7 +305,7 @@ impl Session {
                 String::new()
             }
         );
-        let population = &self.dataset.train;
+        let (name, population) = (cell_name(run), &self.dataset.train);
         let opened = self.directory.open_cell(run, self.schedule, self.retry_failed)?;
         let (mut writer, simulation) = match opened {
             Opened::New(writer) => {
@@ -314,7 +314,7 @@ impl Session {
             }
             Opened::Resumed(resumed) => {
                 let Resumed { writer, saved, ledger, notes } = *resumed;
-                notes.iter().for_each(|note| tracing::warn!("{note}"));
+                notes.iter().for_each(|note| screen.warn(format_args!("{name}: {note}")));
                 let round = saved.round;
                 screen.skip(u64::from(round));
                 screen.say(format_args!("Resuming after round {round} with {title}"))?;
@@ -385,7 +385,7 @@ impl Session {
         }
         screen.say("")?;
         if let Some(alarm) = statement.audit.as_ref().and_then(AuditReport::alarm) {
-            tracing::error!("{alarm}");
+            screen.alarm(format_args!("{name}: {alarm}"));
         }
         match diverged {
             Some(message) => Err(Failure::diverged(message)),

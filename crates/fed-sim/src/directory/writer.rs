@@ -331,6 +331,10 @@ impl Observer for CellWriter {
         self.ledger.charge(event)
     }
 
+    fn is_paid(&self) -> bool {
+        self.ledger.is_paid()
+    }
+
     fn between(&mut self, state: &Snapshot<'_>, leaving: bool) -> Result<(), SimError> {
         let due = match self.last {
             None => true,
