@@ -2,7 +2,8 @@
 //!
 //! Data go to standard output, talk goes to standard error. Exit codes: 0 done; 1 failed, a retry
 //! may help; 2 usage; 3 bad configuration or data; 4 the privacy budget would be exceeded;
-//! 5 training diverged; 6 an audit refutes the guarantee; 130 interrupted.
+//! 5 training diverged; 6 an audit refutes the guarantee; 130 interrupted; 141 nobody reads the
+//! output any more.
 
 mod backend;
 mod commands;
@@ -26,10 +27,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// model, and the data they need.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (a retry may help), 2 usage, 3 bad \
+    configuration or data, 4 privacy budget spent, 5 training diverged, 6 an audit refutes the \
+    guarantee, 130 interrupted, 141 nobody reads the output any more";
 
 #[derive(clap::Subcommand)]
 enum Command {

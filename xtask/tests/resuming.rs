@@ -188,7 +188,8 @@ fn a_budget_ends_a_run_with_code_4_and_a_guarantee() {
     assert!((1..6).contains(&rounds), "{rounds}");
     let statement = fs::read_to_string(bench.path(&format!("run/{CELL}/privacy.json")));
     assert!(statement.expect("said").contains(&format!("\"rounds\": {rounds}")));
-    assert!(bench.path("run/summary.md").exists(), "the model so far is reported");
+    let summary = fs::read_to_string(bench.path("run/summary.md")).expect("a summary");
+    assert!(summary.contains(&format!("After {rounds} of 6 rounds")), "{summary}");
     // The directory remembers it.
     let again = bench.run(&["sweep", "--resume", "run"]);
     refused(&again, 4, &["the privacy budget is spent", "more than 15"]);
