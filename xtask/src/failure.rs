@@ -68,10 +68,12 @@ impl Failure {
 
     /// The same, saying how to go on after an interruption or for lack of room.
     pub(crate) fn resumable(self, directory: &Path) -> Self {
-        if self.code != 1 && self.code != 130 || self.message.is_empty() {
-            return self;
-        }
-        let message = format!("{}\ngo on with: --resume {}", self.message, directory.display());
+        let why = match self.code {
+            1 | 130 if !self.message.is_empty() => &*self.message,
+            141 => "stopped, for nobody reads the output any more",
+            _ => return self,
+        };
+        let message = format!("{why}\ngo on with: --resume {}", directory.display());
         self.with_message(message)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Data go to standard output, talk goes to standard error. Exit codes: 0 done; 1 failed, a retry
 //! may help; 2 usage; 3 bad configuration or data; 4 the privacy budget would be exceeded;
-//! 5 training diverged; 6 an audit refutes the guarantee; 130 interrupted.
+//! 5 training diverged; 6 an audit refutes the guarantee; 130 interrupted; 141 nobody reads the
+//! output any more.
 
 mod backend;
 mod commands;
@@ -26,10 +27,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// model, and the data they need.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (a retry may help), 2 usage, 3 bad \
+    configuration or data, 4 privacy budget spent, 5 training diverged, 6 an audit refutes the \
+    guarantee, 130 interrupted, 141 nobody reads the output any more";
 
 #[derive(clap::Subcommand)]
 enum Command {
@@ -77,8 +83,57 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints prose to standard output, wrapped to the terminal.
+pub(crate) fn tell(text: impl std::fmt::Display) -> Result<(), Failure> {
+    say(wrapped(text))
+}
+
+/// Prose with its lines wrapped between words to the width of the terminal. A file or another
+/// program gets it as it is: what searches for a sentence finds it whole.
+pub(crate) fn wrapped(text: impl std::fmt::Display) -> String {
+    let text = text.to_string();
+    match console::Term::stdout().size_checked() {
+        Some((_, width)) if std::io::stdout().is_terminal() => wrap(&text, width.into()),
+        _ => text,
+    }
+}
+
+/// Prose with no line longer than `width`, words that are longer excepted.
+fn wrap(text: &str, width: usize) -> String {
+    let mut lines = Vec::new();
+    for paragraph in text.split('\n') {
+        let (mut line, mut length) = (String::new(), 0);
+        for word in paragraph.split(' ') {
+            let word_length = word.chars().count();
+            if length > 0 && length + 1 + word_length > width {
+                lines.push(std::mem::take(&mut line));
+                length = 0;
+            } else if length > 0 {
+                line.push(' ');
+                length += 1;
+            }
+            line.push_str(word);
+            length += word_length;
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
+}
+
 /// Prints a line to standard output; a reader that went away (`| head`) ends the program quietly.
 pub(crate) fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
     use std::io::Write;
     writeln!(std::io::stdout().lock(), "{line}").map_err(Failure::output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn prose_is_wrapped_between_words() {
+        assert_eq!(wrap("ε is the price\n\nof one run", 10), "ε is the\nprice\n\nof one run");
+        assert_eq!(wrap("a word-that-is-too-long b", 6), "a\nword-that-is-too-long\nb");
+        assert_eq!(wrap("", 6), "");
+    }
 }

@@ -121,6 +121,16 @@ impl RunProgress<'_> {
         progress.turns.say(*index, line.to_string(), |line| progress.print(line))
     }
 
+    /// A warning, at once, above the bar.
+    pub(crate) fn warn(&self, text: impl std::fmt::Display) {
+        self.progress.bar.suspend(|| tracing::warn!("{text}"));
+    }
+
+    /// Something that must not be overlooked, at once, above the bar.
+    pub(crate) fn alarm(&self, text: impl std::fmt::Display) {
+        self.progress.bar.suspend(|| tracing::error!("{text}"));
+    }
+
     /// Moves the bar over rounds that were done before.
     pub(crate) fn skip(&self, rounds: u64) {
         self.progress.bar.inc(rounds);

@@ -134,6 +134,32 @@ fn a_run_that_was_asked_to_stop_goes_on_where_it_was() {
     }
 }
 
+/// `| head`: a reader that goes away stops the run as cleanly as Ctrl-C does.
+#[test]
+fn a_run_that_nobody_reads_stops_and_says_how_to_go_on() {
+    let bench = Bench::new(&SMALL.replace("rounds = 6", "rounds = 40"));
+    let mut command = bench.command(&["sweep", "c.toml", "--out", "run"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("ended");
+    refused(&output, 141, &[]);
+    assert!(!error_of(&output).contains("panicked"), "{}", error_of(&output));
+    let mut command = bench.command(&["sweep", "c.toml", "--resume", "run"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+    let mut line = String::new();
+    let mut reader = BufReader::new(child.stdout.take().expect("piped"));
+    while !line.starts_with("Starting training") && !line.starts_with("Resuming") {
+        line.clear();
+        assert!(reader.read_line(&mut line).expect("text") > 0, "no run was begun");
+    }
+    drop(reader);
+    let output = child.wait_with_output().expect("ended");
+    refused(&output, 141, &["nobody reads", "go on with: --resume run"]);
+    succeeded(&bench.run(&["sweep", "c.toml", "--resume", "whole"]));
+    succeeded(&bench.run(&["sweep", "--resume", "run"]));
+    bench.equal("whole", "run");
+}
+
 #[test]
 fn a_second_ctrl_c_stops_at_once() {
     // A round of this takes many seconds.
@@ -162,12 +188,34 @@ fn a_budget_ends_a_run_with_code_4_and_a_guarantee() {
     assert!((1..6).contains(&rounds), "{rounds}");
     let statement = fs::read_to_string(bench.path(&format!("run/{CELL}/privacy.json")));
     assert!(statement.expect("said").contains(&format!("\"rounds\": {rounds}")));
-    assert!(bench.path("run/summary.md").exists(), "the model so far is reported");
+    let summary = fs::read_to_string(bench.path("run/summary.md")).expect("a summary");
+    assert!(summary.contains(&format!("After {rounds} of 6 rounds")), "{summary}");
+    // The directory remembers it.
+    let again = bench.run(&["sweep", "--resume", "run"]);
+    refused(&again, 4, &["the privacy budget is spent", "more than 15"]);
+    assert!(String::from_utf8_lossy(&again.stdout).contains("Budget: ε of at most 15"));
+    assert_eq!(bench.lines(&format!("run/{CELL}/ledger.jsonl")), rounds);
+    // On its way to a larger budget a run has outgrown what it stated: that is no damage.
+    let stated = fs::read(bench.path(&format!("run/{CELL}/privacy.json"))).expect("said");
+    refused(&bench.run(&["sweep", "--resume", "run", "--max-epsilon", "18"]), 4, &["than 18"]);
+    assert!(bench.lines(&format!("run/{CELL}/ledger.jsonl")) > rounds);
+    fs::write(bench.path(&format!("run/{CELL}/privacy.json")), stated).expect("as before");
+    let account =
+        || Command::new(PROGRAM).args(["account", "run"]).current_dir(bench.folder.path()).output();
+    refused(&account().expect("started"), 3, &["does not end where"]);
+    let status = bench.path(&format!("run/{CELL}/status.json"));
+    let text = fs::read_to_string(&status).expect("a status");
+    fs::write(&status, text.replace("budget_spent", "interrupted")).expect("written");
+    let output = account().expect("started");
+    succeeded(&output);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("has not finished"));
     // A larger budget goes on as if there had been none.
     succeeded(&bench.run(&["sweep", "--resume", "run", "--max-epsilon", "1000"]));
     bench.equal("whole", "run");
     let output = bench.run(&["sweep", "c.toml", "--max-epsilon", "much"]);
     refused(&output, 2, &["not a number"]);
+    let output = bench.run(&["sweep", "c.toml", "--max-epsilon", "-1"]);
+    refused(&output, 2, &["epsilon must lie in"]);
 
     let last = SMALL.replace("[sweep]\nnoise_multipliers = [0.4]\nclients_per_round = [5]\n",
         "[calibrate]\ntarget_epsilon = 21\nbase_noise_multiplier = 0.4\nbase_clients_per_round = 5\n");
@@ -176,7 +224,9 @@ fn a_budget_ends_a_run_with_code_4_and_a_guarantee() {
     refused(&output, 4, &["the privacy budget is spent"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("-differential privacy of the final model"), "{said}");
-    succeeded(&bench.run(&["final", "--resume", "final"]));
+    refused(&bench.run(&["final", "--resume", "final"]), 4, &["the privacy budget is spent"]);
+    succeeded(&bench.run(&["final", "--resume", "final", "--max-epsilon", "inf"]));
+    assert_eq!(bench.lines("final/cells/z0.4-m5-s1/ledger.jsonl"), 6);
 }
 
 #[test]
@@ -189,8 +239,12 @@ fn what_does_not_fit_the_directory_is_refused() {
     bench.config(&SMALL.replace("seed = 0", "seed = 5"));
     let output = bench.run(&["sweep", "c.toml", "--resume", "run"]);
     refused(&output, 3, &["data.synthetic.seed = 0, not 5"]);
-    refused(&bench.run(&["sweep", "--resume", "nowhere"]), 3, &["nothing to resume"]);
-    assert!(!bench.path("nowhere").exists());
+    for command in ["sweep", "final"] {
+        let output = bench.run(&[command, "--resume", "nowhere"]);
+        refused(&output, 3, &["nowhere does not exist", "nothing to resume"]);
+        assert!(!bench.path("nowhere").exists());
+        refused(&bench.run(&[command, "--resume", "data"]), 3, &["data holds no run"]);
+    }
     refused(&bench.run(&["sweep", "c.toml", "--resume", "data", "--out", "run"]), 2, &["--out"]);
     fs::write(bench.path("data/notes.txt"), "mine").expect("written");
     bench.config(SMALL);

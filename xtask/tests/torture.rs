@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dp_accounting::Ledger;
-use fed_sim::checkpoint::Checkpoints;
+use fed_sim::checkpoint::{Checkpoints, decode};
 use fed_sim::{PrivacyStatement, RunDirectory};
 use tempfile::TempDir;
 
@@ -37,12 +37,13 @@ const ROUNDS: u64 = 30;
 const CELLS: [&str; 2] = ["z0.4-m8-s1", "z0.4-m8-s2"];
 
 /// Files that an interrupted run has in common with one that was never stopped, byte for byte.
-const EQUAL: [&str; 6] = [
+const EQUAL: [&str; 7] = [
     "config.toml",
     "metrics.jsonl",
     "evaluations.csv",
     "ledger.jsonl",
     "privacy.json",
+    "privacy.txt",
     "model.safetensors",
 ];
 
@@ -209,9 +210,10 @@ fn simulation(kills: u32, seed: u64, audited: bool) -> Tally {
     })
 }
 
-/// Release noise: every round that was ever paid for is on the ledger and in ε.
-fn release(kills: u32, seed: u64) -> Tally {
-    let torture = Torture::new("release", false);
+/// Release noise: every round that was ever paid for is on the ledger and in ε, and the coins of an
+/// audit fell once.
+fn release(kills: u32, seed: u64, audited: bool) -> Tally {
+    let torture = Torture::new("release", audited);
     torture.go(kills, seed, |run| {
         let directory = RunDirectory::open(torture.path(run)).expect("a run directory");
         let cells = directory.cells().expect("readable");
@@ -224,6 +226,15 @@ fn release(kills: u32, seed: u64) -> Tally {
             let PrivacyStatement { rounds, lost_rounds, ledger_head, .. } = cell.privacy;
             assert_eq!((rounds, rounds - lost_rounds), (ledger.len(), ROUNDS));
             assert_eq!(ledger_head, chain.head());
+            if audited {
+                let first = fs::read(path.join("checkpoints/round-0000000.checkpoint"));
+                let first = decode(&first.expect("the first checkpoint")).expect("sound");
+                let coins = first.into_saved(cell.config.server).expect("it fits").audit;
+                let told = fs::read_to_string(path.join("canaries.csv")).expect("canaries");
+                let told: Vec<bool> =
+                    told.lines().skip(1).map(|row| row.contains(",true,")).collect();
+                assert_eq!(coins.expect("audited").included, told);
+            }
         }
     })
 }
@@ -238,7 +249,7 @@ fn a_run_that_is_killed_loses_nothing() {
         let tally = simulation(kills, seed, audited);
         assert!(tally.kills >= kills, "{tally:?}");
     }
-    let tally = release(5, 2);
+    let tally = release(5, 2, true);
     assert!(tally.kills >= 5, "{tally:?}");
 }
 
@@ -254,5 +265,7 @@ fn a_run_that_is_killed_hundreds_of_times_loses_nothing() {
     assert!(tally.charged_and_lost > 0, "no kill fell between a payment and its checkpoint");
     assert!(tally.in_a_checkpoint > 0, "no kill fell into the write of a checkpoint");
     println!("simulation noise, audited: {:?}", simulation(kills / 5, seed, true));
-    println!("release noise: {:?}", release(kills / 5, seed));
+    for audited in [false, true] {
+        println!("release noise, audited {audited}: {:?}", release(kills / 10, seed, audited));
+    }
 }

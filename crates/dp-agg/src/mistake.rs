@@ -77,7 +77,7 @@ mistakes! {
     FixedSizeAtPoissonPrice = "fixed-size-at-poisson-price",
     /// Cohorts that are priced as Poisson samples have a fixed size.
     PoissonDrawnFixed = "poisson-drawn-fixed",
-    /// A release's cohort is drawn from the seed.
+    /// A release's cohorts are drawn from the seed, and the coins of its audit.
     ReleaseCohortSeeded = "release-cohort-seeded",
     /// A round without clients is not paid for.
     EmptyRoundFree = "empty-round-free",

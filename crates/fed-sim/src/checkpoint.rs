@@ -3,15 +3,15 @@
 //! The file begins with a line of text,
 //!
 //! ```text
-//! fed-dp checkpoint 1 <SHA-256 in hexadecimal> <bytes that follow>
+//! fed-dp checkpoint 2 <SHA-256 in hexadecimal> <bytes that follow>
 //! ```
 //!
 //! and goes on as a [safetensors](https://github.com/huggingface/safetensors) file: the tensors
 //! `params`, `first`, `second` (the server optimiser's moments, where it keeps any) and
-//! `mime_velocity`, all `F32`, and in the metadata, under `state`, a [`Header`] as JSON. The
+//! `mime_velocity`, all `F32`, those of an audit, and in the metadata, under `state`, a [`Header`] as JSON. The
 //! digest covers the version and everything after the first line, so that a truncated file, a
 //! flipped bit and a file of another version can be told apart. The first line keeps its form in
-//! every version.
+//! every version. (Version 2 added the coins of an audit, `audit_included`.)
 //!
 //! A checkpoint is written whole or not at all ([`crate::durable`]), after the records that it
 //! vouches for are on the disk. The last few are kept, and the first.
@@ -34,7 +34,7 @@ use crate::server::{Server, ServerOptimizer};
 use crate::state::{Saved, Snapshot};
 
 /// The version of the format that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Checkpoints that are kept besides the first.
 const KEEP: usize = 3;
@@ -125,7 +125,10 @@ pub fn encode(header: &Header, state: &Snapshot<'_>) -> Result<Vec<u8>, String> 
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         (name, Dtype::F64, values.len(), bytes)
     };
+    let coins: Vec<u8> =
+        trail.map_or(&[][..], |trail| &trail.included).iter().map(|&c| c.into()).collect();
     let tensors = [
+        ("audit_included", Dtype::U8, coins.len(), coins),
         single("params", state.server.params()),
         single("first", state.server.first()),
         single("second", state.server.second()),
@@ -203,6 +206,7 @@ fn contents(payload: &[u8]) -> Result<Checkpoint, String> {
         None => None,
         Some(rounds) => Some(Trail {
             rounds,
+            included: bytes("audit_included", Dtype::U8)?.iter().map(|&coin| coin != 0).collect(),
             initial: single("audit_initial")?,
             largest: double("audit_largest")?,
             evidence: double("audit_evidence")?,
@@ -271,7 +275,7 @@ impl Checkpoints {
     /// # Errors
     /// [`SimError::Io`] if it cannot be written; the earlier ones are then as they were.
     pub fn write(&self, header: &Header, state: &Snapshot<'_>) -> Result<(), SimError> {
-        fs::create_dir_all(&self.folder).map_err(SimError::io(&self.folder))?;
+        durable::make_folder(&self.folder)?;
         let path = self.folder.join(format!("round-{:07}.{EXTENSION}", header.round));
         let bytes = encode(header, state)
             .map_err(|error| SimError::io(&path)(std::io::Error::other(error)))?;

@@ -3,6 +3,7 @@
 //! ```text
 //! config.toml          the experiment, every default spelt out
 //! provenance.json      version, machine, data: whatever the caller knows
+//! budget.json          the ε that no run may pass, if there is one
 //! resumes.jsonl        the same for every time that it was taken up again
 //! evaluations.csv      one line an evaluation, all runs
 //! summary.md, .csv     one line a setting
@@ -16,7 +17,7 @@
 //!   timing.jsonl         seconds a round, by phase (the only file that two equal runs differ in)
 //!   ledger.jsonl         a line a release, written before it, each chained to the one before
 //!   checkpoints/         the last few states and the first, each with its digest
-//!   privacy.json         the guarantee
+//!   privacy.json, .txt   the guarantee
 //!   model.safetensors    the final weights
 //!   audit.json           what an audit found, where the run was audited
 //!   canaries.csv         what the releases told about each of its canaries
@@ -33,7 +34,8 @@ mod writer;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use dp_accounting::Epsilon;
+use serde::{Deserialize, Serialize};
 
 pub use cell::{Cell, EvaluationRow, State, Status};
 pub use writer::{CellWriter, Opened, Resumed, Schedule};
@@ -46,6 +48,7 @@ use lock::Lock;
 
 const CONFIG: &str = "config.toml";
 const PROVENANCE: &str = "provenance.json";
+const BUDGET: &str = "budget.json";
 const CELLS: &str = "cells";
 const STATUS: &str = "status.json";
 const METRICS: &str = "metrics.jsonl";
@@ -54,9 +57,17 @@ const TIMING: &str = "timing.jsonl";
 const LEDGER: &str = "ledger.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const PRIVACY: &str = "privacy.json";
+const PRIVACY_TEXT: &str = "privacy.txt";
 const AUDIT: &str = "audit.json";
 const CANARIES: &str = "canaries.csv";
 const MODEL: &str = "model.safetensors";
+
+/// `budget.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Budget {
+    max_epsilon: Epsilon,
+}
 
 /// The directory of an experiment's runs.
 #[derive(Clone, Debug)]
@@ -96,7 +107,7 @@ impl RunDirectory {
         if path.join(CONFIG).is_file() && path.join(CELLS).is_dir() {
             return Ok(Self { path, _lock: None });
         }
-        let message = "is not a run directory: it needs a config.toml and a folder cells/";
+        let message = "not a run directory: it needs a config.toml and a folder cells/";
         Err(SimError::config(path.display().to_string(), message))
     }
 
@@ -111,10 +122,11 @@ impl RunDirectory {
         // A process that came to an early end leaves a lock, an empty folder, what is written
         // before the configuration, half a file.
         let ours = |name: &String| {
-            [lock::NAME, CELLS, PROVENANCE].contains(&name.as_str()) || durable::is_partial(name)
+            [lock::NAME, CELLS, PROVENANCE, BUDGET].contains(&name.as_str())
+                || durable::is_partial(name)
         };
         if !path.join(CONFIG).is_file() && !contents(&path)?.iter().all(ours) {
-            let message = "is not a run directory: it has no config.toml, but other files";
+            let message = "not a run directory: it has no config.toml, but other files";
             return Err(SimError::config(path.display().to_string(), message));
         }
         Self::locked(path)
@@ -122,10 +134,9 @@ impl RunDirectory {
 
     /// Makes the folder if need be, and takes its lock.
     fn locked(path: PathBuf) -> Result<Self, SimError> {
-        fs::create_dir_all(&path).map_err(SimError::io(&path))?;
+        durable::make_folder(&path)?;
         let lock = Some(Lock::take(&path)?);
-        let cells = path.join(CELLS);
-        fs::create_dir_all(&cells).map_err(SimError::io(&cells))?;
+        durable::make_folder(&path.join(CELLS))?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -165,6 +176,26 @@ impl RunDirectory {
         self.read_json(PROVENANCE)
     }
 
+    /// Writes down the ε that no run of the directory may pass, for whoever takes it up again.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if it cannot be written.
+    pub fn write_budget(&self, most: Epsilon) -> Result<(), SimError> {
+        self.write_json(BUDGET, &Budget { max_epsilon: most })
+    }
+
+    /// The ε that no run of the directory may pass; `None` if nobody ever set one.
+    ///
+    /// # Errors
+    /// [`SimError`] if it cannot be read.
+    pub fn budget(&self) -> Result<Option<Epsilon>, SimError> {
+        let path = self.path.join(BUDGET);
+        if !path.exists() {
+            return Ok(None);
+        }
+        read_json(&path).map(|Budget { max_epsilon }| Some(max_epsilon))
+    }
+
     /// Reads the experiment back.
     ///
     /// # Errors
@@ -192,7 +223,7 @@ impl RunDirectory {
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> Result<(), SimError> {
         let path = self.path.join(name);
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(SimError::io(folder))?;
+            durable::make_folder(folder)?;
         }
         durable::replace(&path, contents.as_ref())
     }
@@ -203,7 +234,7 @@ impl RunDirectory {
     /// [`SimError::Io`] if it cannot be made.
     pub fn folder(&self, name: &str) -> Result<PathBuf, SimError> {
         let path = self.path.join(name);
-        fs::create_dir_all(&path).map_err(SimError::io(&path))?;
+        durable::make_folder(&path)?;
         Ok(path)
     }
 
@@ -323,8 +354,10 @@ fn read_text(path: &Path) -> Result<String, SimError> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, SimError> {
-    serde_json::from_str(&read_text(path)?)
-        .map_err(|error| SimError::config(path.display().to_string(), error.to_string()))
+    serde_json::from_str(&read_text(path)?).map_err(|error| {
+        let message = format!("not as it was written ({error}): put the file back as it was");
+        SimError::config(path.display().to_string(), message)
+    })
 }
 
 /// A value that cannot be written in a format.

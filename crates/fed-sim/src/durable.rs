@@ -32,6 +32,25 @@ pub fn replace(path: &Path, contents: &[u8]) -> Result<(), SimError> {
     sync_folder_of(path)
 }
 
+/// Makes a folder and those that it lies in, durably; nothing happens to one that is there.
+///
+/// # Errors
+/// [`SimError::Io`] if one cannot be made, or if the disk refuses to confirm its name.
+pub fn make_folder(path: &Path) -> Result<(), SimError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_folder(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => sync_folder_of(path),
+        // Another process was as quick.
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) => Err(SimError::io(path)(error)),
+    }
+}
+
 /// Has the disk confirm the names in the folder that holds `path`.
 ///
 /// # Errors
@@ -78,5 +97,17 @@ mod tests {
         replace(&path, b"new").expect("written");
         assert_eq!(fs::read(&path).expect("replaced"), b"new");
         assert!(!neighbour(&path).exists());
+    }
+
+    #[test]
+    fn folders_are_made_on_the_way_and_what_stands_in_it_is_named() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let deep = folder.path().join("a/b/c");
+        make_folder(&deep).expect("made");
+        make_folder(&deep).expect("there already");
+        assert!(deep.is_dir());
+        fs::write(folder.path().join("a/file"), "mine").expect("written");
+        let error = make_folder(&folder.path().join("a/file/b")).expect_err("a file");
+        assert!(error.to_string().contains("a/file"), "{error}");
     }
 }

@@ -133,8 +133,8 @@ pub enum SimError {
     },
     /// The next round would cost more than the budget allows; it was not begun.
     #[error(
-        "the privacy budget is spent: after {rounds} rounds ε = {spent}, and another round would \
-         make it {next}, more than {most}"
+        "the privacy budget is spent: after {rounds} rounds ε = {spent:.6}, and another round would \
+         make it {next:.6}, more than {most}"
     )]
     Budget {
         /// Rounds finished.

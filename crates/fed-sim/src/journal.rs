@@ -50,6 +50,10 @@ impl Journal {
     /// [`SimError::Altered`] if the file does not begin with what the mark vouches for,
     /// [`SimError::Io`] if it cannot be read or cut.
     pub fn resume(path: &Path, mark: &Mark) -> Result<Self, SimError> {
+        // One that is gone is not made anew: somebody may want to put it back.
+        if mark.bytes > 0 && !path.exists() {
+            return Err(altered(path, "it is gone".to_owned(), mark));
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -180,6 +184,10 @@ mod tests {
         std::fs::write(&path, "1").expect("shortened");
         let error = Journal::resume(&path, &mark).expect_err("shortened");
         assert!(error.to_string().contains("ends after 1 bytes"), "{error}");
+        std::fs::remove_file(&path).expect("removed");
+        let error = Journal::resume(&path, &mark).expect_err("gone");
+        assert!(error.to_string().contains("it is gone"), "{error}");
+        assert!(!path.exists(), "it can be put back");
     }
 
     #[test]

@@ -58,6 +58,44 @@ pub struct Beyond {
     pub torn: bool,
 }
 
+impl Beyond {
+    /// What it means for a run that goes on from the checkpoint after `round`, for a person.
+    #[must_use]
+    pub fn notes(self, mode: NoiseMode, round: u32) -> Vec<String> {
+        let mut notes = Vec::new();
+        let Self { rounds, torn } = self;
+        if rounds > 0 {
+            let s = if rounds == 1 { "" } else { "s" };
+            let more = format!(
+                "the ledger has {rounds} round{s} more than the checkpoint of round {round}"
+            );
+            let what = match (mode, rounds) {
+                (NoiseMode::Simulation, 1) => {
+                    "it is repeated bit for bit, with the same noise, and is not charged again"
+                }
+                (NoiseMode::Simulation, _) => {
+                    "they are repeated bit for bit, with the same noise, and are not charged again"
+                }
+                (NoiseMode::Release, 1) => {
+                    "its result is lost, but it may have been seen, so it stays part of ε"
+                }
+                (NoiseMode::Release, _) => {
+                    "their results are lost, but they may have been seen, so they stay part of ε"
+                }
+            };
+            notes.push(format!("{more}: {what}"));
+        }
+        if torn {
+            notes.push(
+                "the last line of the ledger was half written and has been cut off: its round was \
+                 never released"
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+}
+
 /// The ledger file of a run.
 #[derive(Debug)]
 pub struct LedgerFile {
@@ -104,6 +142,12 @@ impl LedgerFile {
         mark: &LedgerMark,
     ) -> Result<(Self, Ledger, Beyond), SimError> {
         let damaged = |source| SimError::Ledger { path: path.to_owned(), source };
+        let missing =
+            |found: u64| SimError::LedgerShort { path: path.to_owned(), found, needed: mark.lines };
+        // One that is gone is not made anew: somebody may want to put it back.
+        if mark.lines > 0 && !path.exists() {
+            return Err(missing(0));
+        }
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -123,8 +167,6 @@ impl LedgerFile {
         })?;
         let (all, chain) = Ledger::from_json_lines(&text).map_err(damaged)?;
 
-        let missing =
-            |found: u64| SimError::LedgerShort { path: path.to_owned(), found, needed: mark.lines };
         if chain.len() < mark.lines {
             return Err(missing(chain.len()));
         }
@@ -173,6 +215,12 @@ impl LedgerFile {
     #[must_use]
     pub fn mark(&self) -> &LedgerMark {
         &self.mark
+    }
+
+    /// Whether the next round has its line already, and is only repeated.
+    #[must_use]
+    pub fn is_paid(&self) -> bool {
+        !self.repeated.is_empty()
     }
 
     /// Writes down one round's release, before it is made.

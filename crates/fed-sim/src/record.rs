@@ -146,6 +146,13 @@ pub trait Observer {
     fn stop(&self) -> bool {
         false
     }
+
+    /// Asked before each round: whether it was paid for already and is only repeated, with the same
+    /// noise. No budget keeps it from that: it costs nothing more, and whoever saw it the first time
+    /// is told its price.
+    fn is_paid(&self) -> bool {
+        false
+    }
 }
 
 /// An observer that listens to nothing.
@@ -178,6 +185,10 @@ impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
 
     fn stop(&self) -> bool {
         self.0.stop() || self.1.stop()
+    }
+
+    fn is_paid(&self) -> bool {
+        self.0.is_paid() || self.1.is_paid()
     }
 }
 

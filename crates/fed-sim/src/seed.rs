@@ -5,9 +5,14 @@
 //! key of its own, put together from the root seed, the purpose and the round. Two different
 //! triples give two different keys, hence unrelated streams.
 
+use dp_agg::NoiseMode;
+use dp_agg::mistake::{Mistake, made};
 use rand::SeedableRng;
+use rand::rngs::SysRng;
 use rand_chacha::ChaCha20Rng;
 use serde::{Deserialize, Serialize};
+
+use crate::error::SimError;
 
 /// What randomness is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +69,26 @@ impl Seed {
     #[must_use]
     pub fn rng(self, stream: Stream, round: u64) -> ChaCha20Rng {
         ChaCha20Rng::from_seed(self.key(stream, round))
+    }
+
+    /// A generator for what nobody may draw again: who takes part, and which canaries are in. A
+    /// cohort that an adversary can draw again amplifies nothing, so where the noise is that of a
+    /// release it takes the system's entropy, and the seed says nothing about it.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if the system gives no entropy.
+    pub fn secret_rng(
+        self,
+        noise: NoiseMode,
+        stream: Stream,
+        round: u64,
+    ) -> Result<ChaCha20Rng, SimError> {
+        if noise == NoiseMode::Simulation || made(Mistake::ReleaseCohortSeeded) {
+            return Ok(self.rng(stream, round));
+        }
+        ChaCha20Rng::try_from_rng(&mut SysRng).map_err(|error| {
+            SimError::io("system entropy")(std::io::Error::other(error.to_string()))
+        })
     }
 }
 

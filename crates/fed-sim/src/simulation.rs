@@ -11,8 +11,6 @@ use dp_agg::mistake::{Mistake, made};
 use dp_agg::{Aggregator, Noise, NoiseMode, NoiseSource};
 use fed_data::{Examples, FederatedData, ShuffleSeed};
 use fed_model::{CohortJob, CohortSum, Learner, LocalWork, Metrics};
-use rand::SeedableRng;
-use rand::rngs::SysRng;
 use rand_chacha::ChaCha20Rng;
 
 use crate::audit::Audit;
@@ -363,19 +361,9 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// The generator that draws this round's cohort, of clients or of canaries. A cohort that an
-    /// adversary can draw again amplifies nothing, so a release takes the system's entropy here
-    /// too.
+    /// The generator that draws this round's cohort, of clients or of canaries.
     fn round_rng(&self, stream: Stream) -> Result<ChaCha20Rng, SimError> {
-        match self.config.noise {
-            NoiseMode::Release if made(Mistake::ReleaseCohortSeeded) => {
-                Ok(self.config.seed.rng(stream, u64::from(self.round)))
-            }
-            NoiseMode::Simulation => Ok(self.config.seed.rng(stream, u64::from(self.round))),
-            NoiseMode::Release => ChaCha20Rng::try_from_rng(&mut SysRng).map_err(|error| {
-                SimError::io("system entropy")(std::io::Error::other(error.to_string()))
-            }),
-        }
+        self.config.seed.secret_rng(self.config.noise, stream, u64::from(self.round))
     }
 
     /// Trains a cohort from the current parameters.
@@ -460,7 +448,7 @@ impl<'a> Simulation<'a> {
         let outcome = loop {
             let done = self.round >= rounds;
             let interrupted = !done && observer.stop();
-            let refused = if done { Ok(()) } else { self.admit() };
+            let refused = if done || observer.is_paid() { Ok(()) } else { self.admit() };
             let leaving = done || interrupted || refused.is_err();
             observer.between(&self.snapshot(), leaving)?;
             if interrupted {

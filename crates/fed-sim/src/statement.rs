@@ -1,7 +1,24 @@
 //! What a run guarantees, in full: never an ε without the mechanism that earned it.
 //!
-//! The points follow the reporting advice of Ponomareva et al. 2023, "How to DP-fy ML", Section
-//! 5.3: unit, neighbours, mechanism, sampling, accountant, ε and δ, and what is not covered.
+//! The reporting advice of Ponomareva et al. 2023, "How to DP-fy ML", Section 5.3, and what answers
+//! it here:
+//!
+//! | asked for | answered by |
+//! |---|---|
+//! | the setting: central, local or between | `setting` |
+//! | which accesses to the data are covered: one run, tuning, ... | `covered`, `tried`, `not_covered` |
+//! | which outputs are covered: the last model, every one, ... | `covered` |
+//! | the unit of privacy | `unit` |
+//! | the neighbouring relation | `neighbours` |
+//! | the accountant | `accountant`, `exact` |
+//! | what accounting assumes and training does not do | `assumptions`, `sampling` |
+//! | ε and δ, of the final model and of the tuning | `epsilon`, `delta`, `tried` |
+//! | code and records that others can check | `program`, `ledger_head` |
+//!
+//! Beyond these it says how a round protects its clients (`mechanism`), where noise came from, and how
+//! δ compares with one over the population.
+
+mod words;
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -10,12 +27,11 @@ use dp_accounting::ledger::{Chain, Entry};
 use dp_accounting::{
     Accountant, Delta, Epsilon, EpsilonInterval, ExactAccountant, Ledger, Neighboring,
 };
-use dp_agg::{Clipping, NoiseMode, Zeroing};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditReport;
 use crate::cohort::CohortSampler;
-use crate::config::{AggregationConfig, Algorithm, RunConfig};
+use crate::config::RunConfig;
 use crate::error::SimError;
 use crate::plan;
 use crate::text::item;
@@ -29,6 +45,12 @@ pub struct PrivacyStatement {
     pub delta: Delta,
     /// Number of clients.
     pub population: usize,
+    /// Who is trusted with what.
+    #[serde(default)]
+    pub setting: String,
+    /// Which looks at the data are covered, and which outputs; empty where there is no guarantee.
+    #[serde(default)]
+    pub covered: String,
     /// Whose data are protected.
     pub unit: String,
     /// Which data sets count as neighbours.
@@ -48,6 +70,9 @@ pub struct PrivacyStatement {
     /// proven, as without noise.
     #[serde(default)]
     pub exact: Option<EpsilonInterval>,
+    /// What the price takes for granted; empty where there is no guarantee.
+    #[serde(default)]
+    pub assumptions: String,
     /// Where the noise came from.
     pub noise_source: String,
     /// Number of runs with this setting on the same clients, each with a seed of its own.
@@ -57,6 +82,9 @@ pub struct PrivacyStatement {
     /// All runs of the experiment that this one belongs to; none where only this one is known.
     #[serde(default)]
     pub tried: Option<Tried>,
+    /// What made the releases.
+    #[serde(default)]
+    pub program: String,
     /// Hash of the last line of the run's `ledger.jsonl`: a ledger that was altered or shortened
     /// since does not end in it.
     pub ledger_head: String,
@@ -112,21 +140,29 @@ impl PrivacyStatement {
             epsilon,
             delta: config.delta,
             population,
+            setting: words::SETTING.to_owned(),
+            covered: if epsilon.is_finite() { words::covered(config) } else { String::new() },
             unit: "one user: all examples of one client".to_owned(),
             neighbours,
-            mechanism: mechanism(config),
+            mechanism: words::mechanism(config),
             sampling: sampler.describe(),
             rounds: ledger.len(),
             lost_rounds: 0,
             accountant: plan::describe_accounting(&config.accounting),
             exact: exact(ledger, neighbours, config.delta),
+            assumptions: if epsilon.is_finite() {
+                words::assumptions(config.noise).to_owned()
+            } else {
+                String::new()
+            },
             noise_source: config.noise.to_string(),
             runs,
             epsilon_of_all_runs: plan::epsilon(config, neighbours, &all)?,
             tried: None,
+            program: words::program(),
             ledger_head: chain.head().to_owned(),
-            not_covered: not_covered(config),
-            warnings: warnings(config, population),
+            not_covered: words::not_covered(config),
+            warnings: words::warnings(config, population),
             audit: None,
         })
     }
@@ -171,95 +207,6 @@ fn exact(ledger: &Ledger, neighbours: Neighboring, delta: Delta) -> Option<Epsil
     found.upper.is_finite().then_some(found)
 }
 
-/// The mechanism of a round, in words.
-fn mechanism(config: &RunConfig) -> String {
-    let z = config.noise_multiplier;
-    match config.aggregation {
-        AggregationConfig::Mean { .. } => "mean of the raw updates: no clipping, no noise".into(),
-        AggregationConfig::Robust { .. } => {
-            "mean of updates clipped at a quantile of the raw norms: no noise".into()
-        }
-        AggregationConfig::Private { clipping, zeroing } => {
-            let Ok(split) = plan::noise_split(config) else {
-                return format!("Gaussian noise of total multiplier {z}");
-            };
-            let clip = match clipping {
-                Clipping::Fixed { clip_norm } => format!("L2 norm {clip_norm}"),
-                Clipping::Adaptive(_) => "an adaptive L2 norm".to_owned(),
-            };
-            let mut text = if split.values().total_cmp(&z.get()).is_eq() {
-                format!("Gaussian noise of multiplier {z} on the sum of updates clipped to {clip}")
-            } else {
-                format!(
-                    "Gaussian noise of total multiplier {z}: {:.6} on the sum of updates clipped to \
-                     {clip}",
-                    split.values()
-                )
-            };
-            if let Clipping::Adaptive(_) = clipping {
-                text += &format!(
-                    ", and a standard deviation of {} on the count that moves the norm",
-                    tidy(split.count_stddev())
-                );
-            }
-            if let Zeroing::Noised(_) = zeroing {
-                text += &format!(
-                    ", and a standard deviation of {} on the count that moves the zeroing threshold",
-                    tidy(split.zeroing_stddev())
-                );
-            }
-            text
-        }
-    }
-}
-
-/// What stands outside the guarantee.
-fn not_covered(config: &RunConfig) -> Vec<String> {
-    let mut list = Vec::new();
-    if let AggregationConfig::Private { zeroing: Zeroing::Adaptive(_), .. } = config.aggregation {
-        list.push(
-            "adaptive zeroing: its threshold follows raw update magnitudes and the raw cohort size"
-                .to_owned(),
-        );
-    }
-    if config.client.algorithm == Algorithm::MimeLite {
-        list.push("the second gradient that Mime Lite's clients send".to_owned());
-    }
-    list.push(
-        "raw measurements of the simulation: training metrics, update norms, cohort sizes, counts"
-            .to_owned(),
-    );
-    list.push("test metrics, where they are computed on the users' own held-out examples".into());
-    list.push("the choice of hyper-parameters by looking at other runs on the same users".into());
-    if config.noise == NoiseMode::Simulation {
-        list.push(
-            "whoever knows the seed: cohorts and noise can be drawn again and subtracted"
-                .to_owned(),
-        );
-    }
-    list
-}
-
-fn warnings(config: &RunConfig, population: usize) -> Vec<String> {
-    let mut list = Vec::new();
-    let least = 1.0 / population.max(1) as f64;
-    if config.delta.get() >= least {
-        list.push(format!(
-            "δ = {} is not below 1/population = {least:.2e}: it would allow the release of a whole \
-             user's data",
-            config.delta
-        ));
-    }
-    if plan::noise_split(config).is_ok_and(|split| split.starves_values()) {
-        list.push(
-            "the noise on the clip count is so small that the updates need at least twice the \
-             noise: raise clients_per_round or count_stddev"
-                .to_owned(),
-        );
-    }
-    list
-}
-
 impl fmt::Display for PrivacyStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let relation = match self.neighbours {
@@ -278,6 +225,11 @@ impl fmt::Display for PrivacyStatement {
         } else {
             writeln!(f, "Guarantee: none (ε = infinity at δ = {:e})", self.delta.get())?;
         }
+        for (head, text) in [("covered", &self.covered), ("setting", &self.setting)] {
+            if !text.is_empty() {
+                item(f, head, text)?;
+            }
+        }
         item(f, "unit", &self.unit)?;
         item(f, "neighbours", relation)?;
         item(f, "mechanism", &self.mechanism)?;
@@ -291,6 +243,9 @@ impl fmt::Display for PrivacyStatement {
         if let Some(EpsilonInterval { lower, upper }) = self.exact {
             let (lower, upper) = (lower.get(), upper.get());
             item(f, "exact", &format!("the true ε lies between {lower:.6} and {upper:.6}"))?;
+        }
+        if !self.assumptions.is_empty() {
+            item(f, "assumed", &self.assumptions)?;
         }
         if self.population > 0 {
             let least = 1.0 / self.population as f64;
@@ -320,6 +275,15 @@ impl fmt::Display for PrivacyStatement {
         for warning in &self.warnings {
             item(f, "warning", warning)?;
         }
+        if !self.program.is_empty() {
+            let head = self.ledger_head.get(..16).unwrap_or(&self.ledger_head);
+            let program = &self.program;
+            let text = format!(
+                "made by {program}; `cargo xtask account` on the run's directory prices its ledger \
+                 again, whose last hash begins with {head}"
+            );
+            item(f, "to verify", &text)?;
+        }
         match &self.audit {
             Some(audit) => write!(f, "\n{audit}"),
             None => Ok(()),
@@ -330,9 +294,4 @@ impl fmt::Display for PrivacyStatement {
 /// ε to four digits.
 fn total(epsilon: Epsilon) -> String {
     if epsilon.is_finite() { format!("{:.4}", epsilon.get()) } else { "infinity".to_owned() }
-}
-
-/// A number without the last bits of a product: 4.35, not 4.3500000000000005.
-fn tidy(value: f64) -> f64 {
-    (value * 1e12).round() / 1e12
 }

@@ -178,10 +178,9 @@ fn mean_least_greatest(values: &[f64]) -> [f64; 3] {
 #[must_use]
 pub fn markdown(rows: &[SummaryRow]) -> String {
     let audited = rows.iter().any(|row| row.audited_at_least.is_some());
-    let mut head =
-        vec!["noise multiplier", "clients a round", "ε (one run)", "accuracy", "loss", "clip norm"];
+    let mut head = vec!["noise", "clients", "ε of a run", "accuracy", "loss", "clip"];
     if audited {
-        head.push("ε audited: model, rounds, at least");
+        head.push("ε audited");
     }
     let mut table = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for row in rows {

@@ -44,6 +44,7 @@ fn no_noise_is_no_guarantee() {
     let sampler = plan::sampler(&config, 30).expect("sound");
     let statement = PrivacyStatement::new(&config, &sampler, 30, run.ledger(), 1).expect("said");
     assert!(statement.to_string().starts_with("Guarantee: none"), "{statement}");
+    assert!(statement.covered.is_empty() && statement.assumptions.is_empty(), "{statement:?}");
 }
 
 /// A Poisson price is never put on a cohort of fixed size: the event says how it was drawn.
@@ -94,8 +95,18 @@ fn a_statement_names_everything_it_must() {
     let sampler = plan::sampler(&config, 30).expect("sound");
     let statement = PrivacyStatement::new(&config, &sampler, 30, run.ledger(), 3).expect("said");
     assert!(statement.epsilon_of_all_runs > statement.epsilon);
+    assert!(statement.covered.ends_with("the model after every round, the clip norms"));
     let text = statement.to_string();
     for part in [
+        "covered",
+        "one run of training",
+        "setting",
+        "central",
+        "assumed",
+        "drawn as they are priced",
+        "to verify",
+        "fed-dp 0.",
+        &statement.ledger_head[..16],
         "unit",
         "neighbours",
         "adding or removing one user",

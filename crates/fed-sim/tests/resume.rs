@@ -80,6 +80,10 @@ impl Observer for Mortal {
     fn stop(&self) -> bool {
         self.stop == Stop::Asked(self.round)
     }
+
+    fn is_paid(&self) -> bool {
+        self.writer.is_paid()
+    }
 }
 
 /// One process: opens the run, trains until it stops, finishes it if it came to its end. The
@@ -163,6 +167,7 @@ fn records(cell: &Path) -> Vec<(&'static str, Vec<u8>)> {
         "evaluations.csv",
         "ledger.jsonl",
         "privacy.json",
+        "privacy.txt",
         "model.safetensors",
     ];
     let mut files: Vec<_> = names.map(|name| (name, fs::read(cell.join(name)).expect(name))).into();
@@ -329,6 +334,85 @@ fn what_cannot_be_repaired_is_refused() {
     bench.go(&config, Stop::Never).expect("finished after all");
 }
 
+/// Lines of lost rounds cannot be taken away unseen, though no record knows of those rounds: the
+/// checkpoint that a resumption begins with does.
+#[test]
+fn lost_rounds_cannot_be_cut_off_the_ledger_of_a_release() {
+    let config = config(NoiseMode::Release);
+    let bench = Bench::new();
+    // Two rounds beyond the checkpoint of round 3 are lost; then one more is released.
+    bench.go(&config, Stop::AfterCharge(4)).expect_err("dead");
+    bench.go(&config, Stop::AfterRound(3)).expect_err("dead");
+    let ledger = bench.cell(&config).join("ledger.jsonl");
+    let sound = fs::read_to_string(&ledger).expect("a ledger");
+    assert_eq!(sound.lines().count(), 6);
+    for kept in 0..6 {
+        let lines: String = sound.split_inclusive('\n').take(kept).collect();
+        fs::write(&ledger, lines).expect("cut");
+        let error = bench.go(&config, Stop::Never).expect_err("cut").to_string();
+        assert!(error.contains("lines are missing"), "{kept}: {error}");
+    }
+    fs::write(&ledger, sound).expect("put back");
+    bench.go(&config, Stop::Never).expect("finished");
+    let lines = fs::read_to_string(&ledger).expect("a ledger").lines().count();
+    assert_eq!(lines, ROUNDS as usize + 3);
+}
+
+/// A finished run is not called finished when its ledger is not the one of its guarantee.
+#[test]
+fn a_finished_run_still_needs_its_ledger() {
+    for noise in [NoiseMode::Simulation, NoiseMode::Release] {
+        let config = config(noise);
+        let bench = Bench::new();
+        bench.go(&config, Stop::Never).expect("finished");
+        let ledger = bench.cell(&config).join("ledger.jsonl");
+        let sound = fs::read_to_string(&ledger).expect("a ledger");
+        let cut: String = sound.split_inclusive('\n').take(ROUNDS as usize - 1).collect();
+        let twice = format!("{sound}{sound}");
+        let edited = sound.replacen("\"count\":1", "\"count\":2", 1);
+        for (text, part) in [
+            (Some(cut), "it has 7, but the model was paid for with 8"),
+            (Some(twice), "line 9"),
+            (Some(edited), "line 1"),
+            (None, "it has 0"),
+        ] {
+            match text {
+                Some(text) => fs::write(&ledger, text).expect("altered"),
+                None => fs::remove_file(&ledger).expect("removed"),
+            }
+            let error = bench.go(&config, Stop::Never).expect_err("refused").to_string();
+            assert!(error.contains("ledger.jsonl") && error.contains(part), "{error}");
+            let read = RunDirectory::resume(bench.directory()).expect("free").cells();
+            assert!(read.expect_err("refused").to_string().contains(part));
+        }
+        fs::write(&ledger, sound).expect("put back");
+        assert_eq!(bench.go(&config, Stop::Never).expect("nothing to do"), ["finished"]);
+    }
+}
+
+/// The coins of an audited release cannot be tossed again: a resumed run keeps them.
+#[test]
+fn an_audited_release_keeps_its_coins() {
+    let mut config = config(NoiseMode::Release);
+    config.audit = Some(AuditConfig { canaries: 100, confidence: 0.9 });
+    let coins = |bench: &Bench| {
+        let checkpoint = fs::read(bench.checkpoint(&config, 0)).expect("the first checkpoint");
+        let saved = fed_sim::checkpoint::decode(&checkpoint).expect("sound");
+        saved.into_saved(config.server).expect("it fits").audit.expect("audited").included
+    };
+    let bench = Bench::new();
+    bench.go(&config, Stop::AfterCharge(4)).expect_err("dead");
+    bench.go(&config, Stop::Never).expect("finished");
+    let table = fs::read_to_string(bench.cell(&config).join("canaries.csv")).expect("canaries");
+    let told: Vec<bool> =
+        table.lines().skip(1).map(|row| row.split(',').nth(1) == Some("true")).collect();
+    assert_eq!(told, coins(&bench));
+    // And its seed does not tell them.
+    let other = Bench::new();
+    other.go(&config, Stop::AfterCharge(0)).expect_err("dead");
+    assert_ne!(told, coins(&other), "a hundred coins fell alike");
+}
+
 #[test]
 fn no_checkpoint_at_all_is_an_error_once_something_was_paid_for() {
     let config = config(NoiseMode::Simulation);
@@ -419,6 +503,16 @@ fn a_budget_stops_a_run_before_the_round_that_would_pass_it() {
         ledger.record_many(planned.entries()[0].event.clone(), count);
         plan::epsilon(&config, relation, &ledger).expect("a price")
     };
+    // A budget that comes too late: what was paid for and may have been seen is repeated, and no
+    // guarantee claims less than the ledger says.
+    let late = Bench::new();
+    late.go(&config, Stop::AfterRound(4)).expect_err("dead");
+    let error = process(&late.directory(), &config, every(3), Stop::Never, Some(price(1)));
+    let error = error.expect_err("spent");
+    assert!(matches!(error, SimError::Budget { rounds: 5, .. }), "{error}");
+    let cells = RunDirectory::resume(late.directory()).expect("free").cells().expect("readable");
+    assert_eq!((cells[0].privacy.rounds, cells[0].privacy.epsilon), (5, price(5)));
+
     let bench = Bench::new();
     // Exactly enough for five rounds.
     let budget = Some(price(5));

@@ -8,7 +8,7 @@ use fed_sim::{Experiment, plan};
 
 use super::train::{DataArgs, read_experiment};
 use crate::failure::Failure;
-use crate::say;
+use crate::{say, tell};
 
 /// The experiment that `calibrate` and `final` run where no file is named.
 const FINAL: &str = include_str!("../../../configs/final.toml");
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let dataset = args.data.open(&mut experiment)?;
     let verdict = plan::calibrate(&experiment, &place, dataset.train.num_clients())?;
     if args.verbose {
-        say(format_args!("Data: {}", dataset.source))?;
+        tell(format_args!("Data: {}", dataset.source))?;
         say(format_args!(
             "{} rounds, population {}, δ = {:e}, {}",
             experiment.rounds,
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             ))?;
         }
     }
-    say(sentence(&experiment, &answer(&experiment, &verdict)?))
+    tell(sentence(&experiment, &answer(&experiment, &verdict)?))
 }
 
 /// The experiment in `path`, or the tutorial's, and how to call it in messages.

@@ -9,7 +9,7 @@ use super::calibrate::{answer, open, sentence};
 use super::report;
 use super::train::{Session, TrainArgs, heed_audits};
 use crate::failure::Failure;
-use crate::{interrupt, say};
+use crate::{interrupt, say, tell};
 
 /// Calibrate, train the private model, and state its guarantee in full.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     interrupt::listen()?;
     args.train.backend.hand_over_if_missing()?;
-    let (mut experiment, place) = match (&args.config, args.train.recorded()?) {
+    let recorded = args.train.recorded(args.config.as_ref())?;
+    let (mut experiment, place) = match (&args.config, recorded) {
         (None, Some(recorded)) => recorded,
         (config, _) => open(config.as_ref())?,
     };
@@ -41,8 +42,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let session = Session::open(&args.train, experiment, dataset, &runs)?;
     session.say_data()?;
-    say(sentence(&session.experiment, &answer))?;
-    say(format_args!("Trained by {}\n", session.describe_learners()))?;
+    tell(sentence(&session.experiment, &answer))?;
+    tell(format_args!("Trained by {}\n", session.describe_learners()))?;
     let failures = session.train(&runs)?;
     if !session.directory.cells()?.is_empty() {
         report::write(&session.directory)?;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use fed_data::Source;
 use fed_sim::directory::{RunDirectory, write_csv};
-use fed_sim::summary::{self, Curve, CurvePoint};
+use fed_sim::summary::{self, Curve, CurvePoint, SummaryRow};
 use fed_sim::{Experiment, plan};
 
 use crate::failure::Failure;
 use crate::plot::{Figure, Panel, Point, Series, Unit};
-use crate::say;
+use crate::{say, tell};
 
 /// Write the table and the figures of a finished run again.
 #[derive(Debug, clap::Args)]
@@ -47,8 +47,8 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     let runs: Vec<_> = cells.iter().map(|cell| cell.config.clone()).collect();
     let together = plan::epsilon_of_all(&runs, data.clients)?;
     let caption = format!(
-        "After {} rounds on {data}; δ = {:e}; {}.\nε is the price of one run, by {}; {}.",
-        experiment.rounds,
+        "After {} on {data}; noise multiplier, expected clients a round; δ = {:e}; {}.\nε is the price of one run, by {}; {}.",
+        rounds_of(&rows, experiment.rounds.get()),
         experiment.delta.get(),
         if seeds > 1 {
             format!("mean ± standard deviation over {seeds} seeds")
@@ -65,8 +65,8 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     );
     let caption = if rows.iter().any(|row| row.audited_at_least.is_some()) {
         caption
-            + "\nAudited: what ε looks like to canaries in the final model and in all rounds, which \
-               is no bound,\nand the ε that is refuted with the audit's confidence."
+            + "\nε audited: what it looks like to canaries in the final model and in all rounds, \
+               which is no bound, and the ε that is refuted with the audit's confidence."
     } else {
         caption
     };
@@ -79,8 +79,19 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     figure(&experiment, data, seeds, &curves).write(&directory.folder("figures")?, "curves")?;
 
     say(&table)?;
-    say(&caption)?;
+    tell(&caption)?;
     say(format_args!("Records: {}", directory.path().display()))
+}
+
+/// How many rounds the rows of a table were trained for: fewer than `wanted` where a budget ended
+/// them.
+fn rounds_of(rows: &[SummaryRow], wanted: u32) -> String {
+    let rounds = || rows.iter().map(|row| row.rounds);
+    match (rounds().min(), rounds().max()) {
+        (Some(least), Some(most)) if least < most => format!("{least} to {most} rounds"),
+        (Some(all), _) if all < wanted => format!("{all} of {wanted} rounds"),
+        _ => format!("{wanted} rounds"),
+    }
 }
 
 /// Accuracy and loss against rounds, side by side; one line a setting, bands over seeds.

@@ -7,7 +7,7 @@ use fed_data::FederatedData;
 use super::report;
 use super::train::{Session, TrainArgs, heed_audits, read_experiment};
 use crate::failure::Failure;
-use crate::{interrupt, say};
+use crate::{interrupt, tell};
 
 /// Train every setting of a grid and compare them: table, figures, records.
 #[derive(Debug, clap::Args)]
@@ -23,13 +23,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     interrupt::listen()?;
     args.train.backend.hand_over_if_missing()?;
-    let (mut experiment, place) = match (&args.config, args.train.recorded()?) {
+    let recorded = args.train.recorded(args.config.as_ref())?;
+    let (mut experiment, place) = match (&args.config, recorded) {
         (Some(path), _) => (read_experiment(path)?, path.display().to_string()),
         (None, Some(recorded)) => recorded,
         (None, None) => {
-            return Err(Failure::bad_input(
-                "there is nothing to resume yet: name a configuration to begin with",
-            ));
+            return Err(Failure::usage("name a configuration, or --resume a directory"));
         }
     };
     if experiment.sweep.is_none() {
@@ -45,9 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let session = Session::open(&args.train, experiment, dataset, &runs)?;
     session.say_data()?;
-    say(format_args!(
-        "Sweep: {} runs of {} rounds on {} clients, trained by {}\n",
-        runs.len(),
+    tell(format_args!(
+        "Sweep: {} of {} rounds on {} clients, trained by {}\n",
+        if runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", runs.len()) },
         session.experiment.rounds,
         session.dataset.train.num_clients(),
         session.describe_learners()

@@ -10,7 +10,9 @@ use fed_model::Learner;
 use fed_sim::audit::AuditReport;
 use fed_sim::config::AuditConfig;
 use fed_sim::directory::{Opened, Resumed, RunDirectory, Schedule, State, cell_name};
-use fed_sim::{Experiment, Observer, PrivacyStatement, RunConfig, SimError, Simulation, plan};
+use fed_sim::{
+    Experiment, Observer, PrivacyStatement, RunConfig, SimError, Simulation, durable, plan,
+};
 
 use crate::backend::BackendArgs;
 use crate::failure::Failure;
@@ -83,8 +85,9 @@ pub(crate) struct TrainArgs {
     #[arg(long, requires = "resume")]
     retry_failed: bool,
     /// Begin no round that would make the ε of its run larger than this; the model so far is kept
-    /// with its guarantee, and the exit code is 4
-    #[arg(long, value_name = "EPSILON", value_parser = epsilon)]
+    /// with its guarantee, and the exit code is 4. A directory remembers it: --resume keeps to it
+    /// until another is named (inf: none)
+    #[arg(long, value_name = "EPSILON", value_parser = epsilon, allow_negative_numbers = true)]
     max_epsilon: Option<Epsilon>,
     /// Audit every run while it trains: canaries take part, and how well the releases give them
     /// away is reported beside ε. The same as an `[audit]` in the configuration
@@ -109,11 +112,27 @@ impl TrainArgs {
     }
 
     /// The experiment that the directory to resume was begun with, if it was.
-    pub(crate) fn recorded(&self) -> Result<Option<(Experiment, String)>, Failure> {
+    ///
+    /// A directory that was not begun needs a configuration to begin with, `config`.
+    pub(crate) fn recorded(
+        &self,
+        config: Option<&PathBuf>,
+    ) -> Result<Option<(Experiment, String)>, Failure> {
         let Some(path) = &self.resume else { return Ok(None) };
         let file = path.join("config.toml");
         if !file.is_file() {
-            return Ok(None);
+            let here = path.display();
+            return match config {
+                Some(_) => Ok(None),
+                None if path.exists() => Err(Failure::bad_input(format_args!(
+                    "{here} holds no run, for it has no config.toml: name a directory that does, \
+                     or a configuration to begin with"
+                ))),
+                None => Err(Failure::bad_input(format_args!(
+                    "{here} does not exist, so there is nothing to resume: name a configuration \
+                     to begin with"
+                ))),
+            };
         }
         let place = file.display().to_string();
         Ok(Some((RunDirectory::open(path)?.experiment()?, place)))
@@ -174,26 +193,43 @@ impl Session {
             Some(path) => RunDirectory::resume(path)?,
             None => create_directory(args.out.as_deref(), &experiment.name)?,
         };
-        if directory.is_begun() {
+        let begun = directory.is_begun();
+        if begun {
             directory.expect_experiment(&experiment)?;
             provenance.resume(&directory)?;
         } else {
-            // The experiment last: with it the directory is complete.
             directory.write_provenance(&provenance)?;
+        }
+        // Whoever takes the directory up again keeps to its budget without being told.
+        let max_epsilon = match args.max_epsilon {
+            Some(most) => {
+                directory.write_budget(most)?;
+                Some(most)
+            }
+            None => directory.budget()?,
+        };
+        if !begun {
+            // The experiment last: with it the directory is complete.
             directory.write_experiment(&experiment)?;
         }
         let schedule = match args.checkpoint_every {
             Some(rounds) => Schedule::Rounds(rounds),
             None => Schedule::for_noise(experiment.noise),
         };
-        let (retry_failed, max_epsilon) = (args.retry_failed, args.max_epsilon);
+        let retry_failed = args.retry_failed;
         Ok(Self { experiment, dataset, learners, directory, schedule, retry_failed, max_epsilon })
     }
 
-    /// Says which data are used, and why those.
+    /// Says which data are used, and why those, and how much privacy may be spent on them.
     pub(crate) fn say_data(&self) -> Result<(), Failure> {
         let source = &self.dataset.source;
-        crate::say(format_args!("Data: {source} ({})", source.why))
+        crate::tell(format_args!("Data: {source} ({})", source.why))?;
+        match self.max_epsilon {
+            Some(most) if most.is_finite() => {
+                crate::tell(format_args!("Budget: ε of at most {most} for each run"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Who trains.
@@ -269,7 +305,7 @@ impl Session {
                 String::new()
             }
         );
-        let population = &self.dataset.train;
+        let (name, population) = (cell_name(run), &self.dataset.train);
         let opened = self.directory.open_cell(run, self.schedule, self.retry_failed)?;
         let (mut writer, simulation) = match opened {
             Opened::New(writer) => {
@@ -278,7 +314,7 @@ impl Session {
             }
             Opened::Resumed(resumed) => {
                 let Resumed { writer, saved, ledger, notes } = *resumed;
-                notes.iter().for_each(|note| tracing::warn!("{note}"));
+                notes.iter().for_each(|note| screen.warn(format_args!("{name}: {note}")));
                 let round = saved.round;
                 screen.skip(u64::from(round));
                 screen.say(format_args!("Resuming after round {round} with {title}"))?;
@@ -345,11 +381,11 @@ impl Session {
         writer.finish(&simulation, spec, &statement, over, diverged.clone())?;
         printed?;
         if let Some(audit) = &statement.audit {
-            screen.say(audit.line())?;
+            screen.say(crate::wrapped(audit.line()))?;
         }
         screen.say("")?;
         if let Some(alarm) = statement.audit.as_ref().and_then(AuditReport::alarm) {
-            tracing::error!("{alarm}");
+            screen.alarm(format_args!("{name}: {alarm}"));
         }
         match diverged {
             Some(message) => Err(Failure::diverged(message)),
@@ -406,10 +442,14 @@ fn create_directory(out: Option<&Path>, name: &str) -> Result<RunDirectory, Fail
         return Ok(RunDirectory::create(out)?);
     }
     let runs = workspace().join("runs");
+    durable::make_folder(&runs)?;
     for number in 1_u32.. {
         let path = runs.join(format!("{name}-{number}"));
-        if !path.exists() {
-            return Ok(RunDirectory::create(path)?);
+        // Whoever makes the folder has its name: another process may be looking for one too.
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok(RunDirectory::create(path)?),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(SimError::Io { path, source }.into()),
         }
     }
     Err(Failure::failed("runs/ is full"))

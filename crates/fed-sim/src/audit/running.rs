@@ -32,8 +32,6 @@ pub struct Audit {
     probability: f64,
     sampler: CohortSampler,
     canaries: Canaries,
-    /// Which canaries are in.
-    included: Vec<bool>,
     trail: Trail,
 }
 
@@ -42,6 +40,8 @@ pub struct Audit {
 pub struct Trail {
     /// Rounds that were looked at.
     pub rounds: u32,
+    /// Which canaries are in. Kept, because with release noise these coins cannot be tossed again.
+    pub included: Vec<bool>,
     /// The model's parameters before the first round.
     pub initial: Vec<f32>,
     /// The largest cosine of each canary with a release.
@@ -81,7 +81,10 @@ impl Audit {
         };
         let count = audit.canaries as usize;
         let probability = probability.get();
-        let mut coins = config.seed.rng(Stream::CanaryCoins, 0);
+        // An attacker may know the canaries, so the seed decides their directions. Of the coins
+        // the bound's confidence is a probability: with release noise they are tossed anew in
+        // every run, and no record tells them before its end.
+        let mut coins = config.seed.secret_rng(config.noise, Stream::CanaryCoins, 0)?;
         let key = config.seed.key(Stream::CanaryDirections, 0);
         Ok(Some(Self {
             config: audit,
@@ -90,9 +93,9 @@ impl Audit {
             probability,
             sampler: CohortSampler::new(Sampling::Poisson, count, probability * count as f64)?,
             canaries: Canaries::new(&key, count, initial.len()),
-            included: (0..count).map(|_| coins.random()).collect(),
             trail: Trail {
                 rounds: 0,
+                included: (0..count).map(|_| coins.random()).collect(),
                 initial: initial.to_vec(),
                 largest: vec![-1.0; count],
                 evidence: vec![0.0; count],
@@ -110,7 +113,7 @@ impl Audit {
         let Some(clip_norm) = rule.clip_norm else { return sum };
         let mut update = vec![0.0; self.canaries.dim()];
         for canary in self.sampler.sample(rng) {
-            if self.included[canary] {
+            if self.trail.included[canary] {
                 let length = if canary % 2 == 0 { SHORT } else { LONG };
                 self.canaries.write(canary, length * clip_norm, &mut update);
                 sum.add(&update, EXAMPLES);
@@ -150,9 +153,9 @@ impl Audit {
     /// # Errors
     /// A sentence, if it is not one of such an audit.
     pub fn restore(&mut self, trail: Trail) -> Result<(), String> {
-        let Trail { initial, largest, evidence, .. } = &trail;
-        let counts = [largest.len(), evidence.len()];
-        if initial.len() != self.canaries.dim() || counts != [self.canaries.count(); 2] {
+        let Trail { included, initial, largest, evidence, .. } = &trail;
+        let counts = [included.len(), largest.len(), evidence.len()];
+        if initial.len() != self.canaries.dim() || counts != [self.canaries.count(); 3] {
             return Err("its audit has other canaries".to_owned());
         }
         self.trail = trail;
@@ -167,13 +170,13 @@ impl Audit {
             self.trail.initial.iter().zip(params).map(|(initial, now)| initial - now).collect();
         let finite = norm(&moved).is_finite();
         let cosines =
-            if finite { self.canaries.cosines(&moved) } else { vec![0.0; self.included.len()] };
+            if finite { self.canaries.cosines(&moved) } else { vec![0.0; self.canaries.count()] };
         cosines
             .into_iter()
             .enumerate()
             .map(|(canary, final_cosine)| CanaryRow {
                 canary,
-                included: self.included[canary],
+                included: self.trail.included[canary],
                 final_cosine,
                 largest_cosine: self.trail.largest[canary],
                 evidence: self.trail.evidence[canary],

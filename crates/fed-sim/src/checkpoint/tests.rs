@@ -53,6 +53,7 @@ fn an_audit_comes_back_bit_for_bit() {
     let server = server();
     let trail = Trail {
         rounds: 7,
+        included: vec![true, false],
         initial: vec![0.5, -0.0, f32::MIN_POSITIVE],
         largest: vec![-1.0, 0.1 + 0.2],
         evidence: vec![1e-300, -3.0],
@@ -97,18 +98,19 @@ fn nothing_damaged_is_ever_accepted() {
 
 #[test]
 fn another_version_is_told_from_damage() {
-    let payload = b"whatever version 2 will hold";
-    let digest = digest(2, payload);
-    let mut file = format!("{MAGIC}2 {digest} {}\n", payload.len()).into_bytes();
+    let payload = b"whatever the next version will hold";
+    let next = VERSION + 1;
+    let digest = digest(next, payload);
+    let mut file = format!("{MAGIC}{next} {digest} {}\n", payload.len()).into_bytes();
     file.extend_from_slice(payload);
-    assert_eq!(decode(&file), Err(Damage::Version { found: 2 }));
+    assert_eq!(decode(&file), Err(Damage::Version { found: next }));
     let folder = tempfile::tempdir().expect("a temporary folder");
     let checkpoints = Checkpoints::new(folder.path().to_owned());
     let server = server();
     checkpoints.write(&header(3), &snapshot(&server, 3)).expect("written");
     fs::write(folder.path().join("round-0000004.checkpoint"), file).expect("written");
     let error = checkpoints.newest().expect_err("of the future");
-    assert!(error.to_string().contains("version 2"), "{error}");
+    assert!(error.to_string().contains(&format!("in version {next}")), "{error}");
 }
 
 #[test]

@@ -1,16 +1,18 @@
 //! One run's folder, as it is read.
 
+use std::fs;
 use std::path::Path;
 
+use dp_accounting::Ledger;
 use serde::{Deserialize, Serialize};
 
-use super::{CONFIG, EVALUATIONS, PRIVACY, STATUS, read_json, read_text};
+use super::{CONFIG, EVALUATIONS, LEDGER, PRIVACY, STATUS, read_json, read_text};
 use crate::config::RunConfig;
 use crate::error::SimError;
 use crate::record::EvaluationRecord;
 use crate::statement::PrivacyStatement;
 
-/// A finished run, as read from its folder.
+/// A finished run, as read from its folder; its ledger is the one that its guarantee rests on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// Everything that decided its numbers.
@@ -28,8 +30,29 @@ impl Cell {
             .and_then(|mut reader| reader.deserialize().collect())
             .map_err(|error| SimError::config(file.display().to_string(), error.to_string()))?;
         let config = read_config(path)?;
-        Ok(Self { config, evaluations, privacy: read_json(&path.join(PRIVACY))? })
+        let privacy = read_json(&path.join(PRIVACY))?;
+        expect_ledger(&path.join(LEDGER), &privacy)?;
+        Ok(Self { config, evaluations, privacy })
     }
+}
+
+/// Refuses a guarantee whose ledger is gone, or is not the one that it was computed from.
+fn expect_ledger(path: &Path, privacy: &PrivacyStatement) -> Result<(), SimError> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        text => text.map_err(SimError::io(path))?,
+    };
+    let (ledger, chain) = Ledger::from_json_lines(&text)
+        .map_err(|source| SimError::Ledger { path: path.to_owned(), source })?;
+    if ledger.len() < privacy.rounds {
+        let (found, needed) = (ledger.len(), privacy.rounds);
+        return Err(SimError::LedgerShort { path: path.to_owned(), found, needed });
+    }
+    if chain.head() != privacy.ledger_head {
+        let message = "it does not end where the guarantee beside it says that it does".to_owned();
+        return Err(SimError::Altered { path: path.to_owned(), message });
+    }
+    Ok(())
 }
 
 /// The configuration in a run's folder.

@@ -10,17 +10,17 @@ use dp_agg::NoiseMode;
 use fed_model::MlpSpec;
 use serde::Serialize;
 
-use super::cell::{EvaluationRow, State, Status, read_config, read_status};
+use super::cell::{Cell, EvaluationRow, State, Status, read_config, read_status};
 use super::{
-    AUDIT, CANARIES, CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, METRICS, MODEL, PRIVACY, STATUS,
-    TIMING, to_json, to_toml, write_csv,
+    AUDIT, CANARIES, CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, METRICS, MODEL, PRIVACY,
+    PRIVACY_TEXT, STATUS, TIMING, to_json, to_toml, write_csv,
 };
 use crate::checkpoint::{Checkpoint, Checkpoints, Header, Skipped};
 use crate::config::{RunConfig, differences};
 use crate::durable;
 use crate::error::SimError;
 use crate::journal::Journal;
-use crate::ledger_file::{Beyond, LedgerFile};
+use crate::ledger_file::LedgerFile;
 use crate::record::{EvaluationRecord, Observer, PhaseTimes, RoundRecord};
 use crate::simulation::Simulation;
 use crate::state::{Saved, Snapshot};
@@ -109,7 +109,11 @@ pub(super) fn open(
             return Err(changed(&place, &list));
         }
         match status.state {
-            State::Finished => return Ok(Opened::Finished),
+            State::Finished => {
+                // What it claims is still what its ledger says.
+                Cell::read(&path)?;
+                return Ok(Opened::Finished);
+            }
             State::Failed if !retry_failed => {
                 return Ok(Opened::Failed(status.message.clone().unwrap_or_default()));
             }
@@ -164,8 +168,10 @@ fn resume(
     let (ledger_file, ledger, beyond) =
         LedgerFile::resume(&ledger_path, config.noise, &header.ledger)?;
     if config.noise == NoiseMode::Release {
-        // Every line was confirmed by the disk before its round was written down.
-        let needed = count_lines(&path.join(METRICS))?;
+        // Every line was confirmed by the disk before its round was written down: beyond the lines
+        // that the checkpoint has seen there is one for each round that was recorded since.
+        let recorded = count_lines(&path.join(METRICS))?;
+        let needed = header.ledger.lines + recorded.saturating_sub(u64::from(header.round));
         if ledger.len() < needed {
             let found = ledger.len();
             return Err(SimError::LedgerShort { path: ledger_path, found, needed });
@@ -180,7 +186,10 @@ fn resume(
         evaluations: Journal::resume(&path.join(EVALUATIONS), &header.evaluations)?,
         ledger: ledger_file,
         checkpoints: Checkpoints::new(path.join(CHECKPOINTS)),
-        last: Some((header.round, Instant::now())),
+        // The next checkpoint is to know of the rounds that were lost, so that nobody can take
+        // their lines away unseen: it is due before the first round.
+        last: (config.noise == NoiseMode::Simulation || beyond.rounds == 0)
+            .then(|| (header.round, Instant::now())),
         config: config.clone(),
         id,
         schedule,
@@ -199,36 +208,9 @@ fn resume(
             header.round
         ));
     }
-    notes.extend(describe(beyond, config.noise, header.round));
+    notes.extend(beyond.notes(config.noise, header.round));
     writer.write_status(State::Running, header.round, None)?;
     Ok(Resumed { writer, saved, ledger, notes })
-}
-
-/// What lay on the ledger beyond the checkpoint, for the user.
-fn describe(beyond: Beyond, mode: NoiseMode, round: u32) -> Vec<String> {
-    let mut notes = Vec::new();
-    let rounds = beyond.rounds;
-    if rounds > 0 {
-        let s = if rounds == 1 { "" } else { "s" };
-        notes.push(match mode {
-            NoiseMode::Simulation => format!(
-                "the ledger has {rounds} round{s} more than the checkpoint of round {round}: they \
-                 are repeated bit for bit, with the same noise, and are not charged again"
-            ),
-            NoiseMode::Release => format!(
-                "the ledger has {rounds} round{s} more than the checkpoint of round {round}: their \
-                 results are lost, but they may have been seen, so they stay part of ε"
-            ),
-        });
-    }
-    if beyond.torn {
-        notes.push(
-            "the last line of the ledger was half written and has been cut off: its round was \
-             never released"
-                .to_owned(),
-        );
-    }
-    notes
 }
 
 fn count_lines(path: &Path) -> Result<u64, SimError> {
@@ -247,7 +229,7 @@ impl CellWriter {
         id: String,
         schedule: Schedule,
     ) -> Result<Self, SimError> {
-        fs::create_dir_all(&path).map_err(SimError::io(&path))?;
+        durable::make_folder(&path)?;
         let file = path.join(CONFIG);
         durable::replace(&file, to_toml(config, &file)?.as_bytes())?;
         let writer = Self {
@@ -273,7 +255,7 @@ impl CellWriter {
         &self.path
     }
 
-    /// Writes the model and its guarantee, and how the run came to its end.
+    /// Writes the model and its guarantee, in text and JSON, and how the run came to its end.
     ///
     /// # Errors
     /// [`SimError::Io`] if a file cannot be written.
@@ -289,6 +271,7 @@ impl CellWriter {
         weights::save(&self.path.join(MODEL), spec, simulation.params())?;
         let file = self.path.join(PRIVACY);
         durable::replace(&file, to_json(statement, &file)?.as_bytes())?;
+        durable::replace(&self.path.join(PRIVACY_TEXT), statement.to_string().as_bytes())?;
         if let (Some(audit), Some(report)) = (simulation.audit(), &statement.audit) {
             let file = self.path.join(AUDIT);
             durable::replace(&file, to_json(report, &file)?.as_bytes())?;
@@ -346,6 +329,10 @@ impl CellWriter {
 impl Observer for CellWriter {
     fn charge(&mut self, _: u32, event: &DpEvent) -> Result<(), SimError> {
         self.ledger.charge(event)
+    }
+
+    fn is_paid(&self) -> bool {
+        self.ledger.is_paid()
     }
 
     fn between(&mut self, state: &Snapshot<'_>, leaving: bool) -> Result<(), SimError> {

@@ -52,8 +52,8 @@ fn assert_fits(what: &str, observed: &[f64], expected: &[f64]) {
 }
 
 #[test]
-fn small_scales_fit_the_exact_mass_function() {
-    for scale in [1_u64, 2, 3, 7, 20] {
+fn scales_up_to_a_thousand_fit_the_exact_mass_function() {
+    for scale in [1_u64, 2, 3, 7, 20, 100, 1000] {
         let mut rng = stream(&[scale as u8; 32], 1);
         let count = 1_000_000;
         let most = 8 * scale as i64;

@@ -1,0 +1,139 @@
+//! What a configuration means for its guarantee, in sentences.
+
+use dp_agg::{Clipping, NoiseMode, Zeroing};
+
+use crate::config::{AggregationConfig, Algorithm, RunConfig};
+use crate::plan;
+
+/// Who is trusted with what.
+pub(super) const SETTING: &str = "central: whoever sums the clipped updates is trusted with them, \
+    and adds the noise before anything leaves";
+
+/// Which looks at the data are covered, and which outputs.
+pub(super) fn covered(config: &RunConfig) -> String {
+    let mut outputs = vec!["the model after every round"];
+    if let AggregationConfig::Private { clipping, zeroing } = config.aggregation {
+        if matches!(clipping, Clipping::Adaptive(_)) {
+            outputs.push("the clip norms");
+        }
+        if matches!(zeroing, Zeroing::Noised(_)) {
+            outputs.push("the zeroing thresholds");
+        }
+    }
+    format!("one run of training, and all that it releases: {}", outputs.join(", "))
+}
+
+/// What the price takes for granted.
+pub(super) fn assumptions(noise: NoiseMode) -> &'static str {
+    match noise {
+        NoiseMode::Simulation => {
+            "cohorts are drawn as they are priced; seeded ChaCha20 is taken for true randomness"
+        }
+        NoiseMode::Release => {
+            "cohorts are drawn as they are priced; the discrete Gaussian, in steps of at most 2^-30 \
+             clip norms, is priced as the continuous one; ChaCha20 under a key of the system is \
+             taken for true randomness"
+        }
+    }
+}
+
+/// What makes the releases.
+pub(super) fn program() -> String {
+    format!("fed-dp {}, open source ({})", env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_LICENSE"))
+}
+
+/// The mechanism of a round, in words.
+pub(super) fn mechanism(config: &RunConfig) -> String {
+    let z = config.noise_multiplier;
+    match config.aggregation {
+        AggregationConfig::Mean { .. } => "mean of the raw updates: no clipping, no noise".into(),
+        AggregationConfig::Robust { .. } => {
+            "mean of updates clipped at a quantile of the raw norms: no noise".into()
+        }
+        AggregationConfig::Private { clipping, zeroing } => {
+            let Ok(split) = plan::noise_split(config) else {
+                return format!("Gaussian noise of total multiplier {z}");
+            };
+            let clip = match clipping {
+                Clipping::Fixed { clip_norm } => format!("L2 norm {clip_norm}"),
+                Clipping::Adaptive(_) => "an adaptive L2 norm".to_owned(),
+            };
+            let mut text = if split.values().total_cmp(&z.get()).is_eq() {
+                format!("Gaussian noise of multiplier {z} on the sum of updates clipped to {clip}")
+            } else {
+                format!(
+                    "Gaussian noise of total multiplier {z}: {:.6} on the sum of updates clipped to \
+                     {clip}",
+                    split.values()
+                )
+            };
+            if let Clipping::Adaptive(_) = clipping {
+                text += &format!(
+                    ", and a standard deviation of {} on the count that moves the norm",
+                    tidy(split.count_stddev())
+                );
+            }
+            if let Zeroing::Noised(_) = zeroing {
+                text += &format!(
+                    ", and a standard deviation of {} on the count that moves the zeroing threshold",
+                    tidy(split.zeroing_stddev())
+                );
+            }
+            text
+        }
+    }
+}
+
+/// What stands outside the guarantee.
+pub(super) fn not_covered(config: &RunConfig) -> Vec<String> {
+    let mut list = Vec::new();
+    if let AggregationConfig::Private { zeroing: Zeroing::Adaptive(_), .. } = config.aggregation {
+        list.push(
+            "adaptive zeroing: its threshold follows raw update magnitudes and the raw cohort size"
+                .to_owned(),
+        );
+    }
+    if config.client.algorithm == Algorithm::MimeLite {
+        list.push("the second gradient that Mime Lite's clients send".to_owned());
+    }
+    list.push(
+        "raw measurements, for simulations alone: training metrics, update norms, cohort sizes, \
+         counts and times (`diagnostics` in metrics.jsonl, and timing.jsonl)"
+            .to_owned(),
+    );
+    list.push("test metrics, where they are computed on the users' own held-out examples".into());
+    list.push("the choice of hyper-parameters by looking at other runs on the same users".into());
+    if config.noise == NoiseMode::Simulation {
+        list.push(
+            "whoever knows the seed: cohorts and noise can be drawn again and subtracted"
+                .to_owned(),
+        );
+    }
+    list
+}
+
+/// What a reader should be warned of.
+pub(super) fn warnings(config: &RunConfig, population: usize) -> Vec<String> {
+    let mut list = Vec::new();
+    let least = 1.0 / population.max(1) as f64;
+    if config.delta.get() >= least {
+        list.push(format!(
+            "δ = {} is not below 1/population = {least:.2e}: it would allow the release of a whole \
+             user's data",
+            config.delta
+        ));
+    }
+    if plan::noise_split(config).is_ok_and(|split| split.starves_values()) {
+        list.push(
+            "the noise on the clip count is so small that the updates need at least twice the \
+             noise: raise clients_per_round or count_stddev"
+                .to_owned(),
+        );
+    }
+    list
+}
+
+/// A number without the last bits of a product: 4.35, not 4.3500000000000005.
+fn tidy(value: f64) -> f64 {
+    (value * 1e12).round() / 1e12
+}
