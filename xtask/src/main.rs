@@ -35,7 +35,6 @@ struct Cli {
 enum Command {
     /// Train every setting of a grid and compare them: table, figures, records
     Sweep(commands::sweep::Args),
-    /// Say what a run costs, by every accountant, without training it
     Account(commands::account::Args),
     /// Find the clients per round that meet a privacy target
     Calibrate(commands::calibrate::Args),
