@@ -8,7 +8,7 @@
 
 use crate::exact::contour::Bounds;
 use crate::exact::pair::{Pair, ROUNDING, Shape};
-use crate::normal::upper_tail;
+use crate::normal::{output_of_replaced, upper_tail};
 
 /// Beyond this the tails that are multiplied with `e^ε` leave the range of a float and with it
 /// the model of rounding: nothing is claimed there.
@@ -40,10 +40,7 @@ pub(crate) fn delta(pair: Pair, epsilon: f64) -> Bounds {
             }
         }
         Shape::Replace => {
-            // With X = e^(x/σ²): X² − bX − e^ε = 0.
-            let ln_b = epsilon.exp_m1().ln() + (-q).ln_1p() - q.ln() + 0.5 / variance;
-            let half = 0.5 * (ln_b - 0.5 * epsilon).exp();
-            let x = variance * (0.5 * epsilon + half.asinh());
+            let x = output_of_replaced(epsilon, q, sigma);
             let blank = -epsilon.exp_m1() * (1.0 - q);
             [q * tail(1.0, x), blank * tail(0.0, x), -epsilon.exp() * q * tail(-1.0, x)]
         }
