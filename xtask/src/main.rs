@@ -41,7 +41,6 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (a retry may help), 2 usa
 enum Command {
     /// Train every setting of a grid and compare them: table, figures, records
     Sweep(commands::sweep::Args),
-    /// Say what a run costs, by every accountant, without training it
     Account(commands::account::Args),
     /// Find the clients per round that meet a privacy target
     Calibrate(commands::calibrate::Args),

@@ -129,6 +129,28 @@ fn no_noise_is_infinite_and_said_so() {
     desk.refuses(&format!("{noiseless} --curve figures"), 3, &["no curve", "infinite"]);
 }
 
+/// At the ends of the range of δ, and the reason is the right one.
+#[test]
+fn no_failure_and_any_failure() {
+    let desk = Desk::new();
+    let none = desk.told(&TUTORIAL.replace("--delta 1e-5", "--delta 0"));
+    let words = none.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(none.starts_with("ε at δ = 0,") && words.contains("δ = 0 has no ε"), "{none}");
+    assert!(!none.contains("without noise"), "{none}");
+    let any = desk.told(&TUTORIAL.replace("--delta 1e-5", "--delta 1"));
+    assert!(any.starts_with("ε at δ = 1,") && any.contains("lies at 0"), "{any}");
+}
+
+/// Fewer than one run in the mean was once free.
+#[test]
+fn the_best_of_half_a_run_is_not_free() {
+    let desk = Desk::new();
+    let answer = desk.json(&format!("{TUTORIAL} --best-of poisson:0.5"));
+    let improved =
+        |row: usize| answer["rows"][row]["rdp_best_order"]["epsilon"].as_f64().expect("a number");
+    assert!(improved(1) > 0.9 * improved(0) && improved(1) < 1.1 * improved(0), "{answer}");
+}
+
 #[test]
 fn cohorts_of_fixed_size_are_priced_as_such_or_refused() {
     let desk = Desk::new();
@@ -186,7 +208,14 @@ fn values_out_of_range_and_missing_ones_are_usage_errors() {
         ("--clients 50", "--clients -5", &["above 0", "-5"]),
         ("--clients 50", "--clients NaN", &["above 0"]),
         ("--rounds 100", "--rounds 0", &["--rounds"]),
-        ("--rounds 100", "--rounds 1.5", &["--rounds"]),
+        ("--rounds 100", "--rounds 1.5", &["--rounds", "not a whole number from 1"]),
+        ("--rounds 100", "--rounds 1e3", &["--rounds", "not a whole number from 1", "in digits"]),
+        ("--rounds 100", "--rounds -3", &["--rounds", "-3", "not a whole number from 1"]),
+        ("--noise 0.5", "--noise 1e400", &["--noise", "[0, inf)"]),
+        ("--population 3383", "--population -5", &["--population", "not a whole number from 1"]),
+        ("--population 3383", "--population 18446744073709551616", &["--population", "below 2^64"]),
+        ("--delta 1e-5", "--delta 1e-5 --runs -3", &["--runs", "not a whole number from 1"]),
+        ("--delta 1e-5", "--delta 1e-5 --best-of -2", &["--best-of", "(1, 1e12]"]),
         ("--rounds 100", "--rounds 99999999999999999", &["2^53"]),
         ("--population 3383", "--population 0", &["population"]),
         ("--delta 1e-5", "--delta 1e-5 --width 0", &["interval width", "(0, 1]"]),
@@ -216,6 +245,9 @@ fn a_configuration_is_priced_without_its_data() {
     near(&rows[1]["rdp_improved"]["epsilon"], 9.900_011);
     assert_eq!((&rows[2]["releases"], &rows[3]["releases"]), (&200.into(), &400.into()));
     assert!(rows[2]["rdp_improved"]["epsilon"].is_number(), "{answer}");
+    for line in desk.told("sweep.toml").lines() {
+        assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+    }
     let text = desk.told("sweep.toml --delta 1e-6");
     assert!(text.contains("all 4 runs, released") && text.contains("δ = 1e-6"), "{text}");
 
@@ -237,6 +269,9 @@ fn a_configuration_is_priced_without_its_data() {
     assert!(answer["source"].as_str().expect("text").contains("120 clients"), "{answer}");
     near(&answer["rows"][0]["rdp_improved"]["epsilon"], 1.988_877);
     near(&answer["rows"][0]["exact"]["lower"], 1.707_470_645);
+    for line in desk.told("final.toml").lines() {
+        assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+    }
     let text = desk.told("final.toml").split_whitespace().collect::<Vec<_>>().join(" ");
     for part in ["classic conversion 152 clients", "improved one 120 clients", "exactly 104"] {
         assert!(text.contains(part), "no {part:?} in {text}");

@@ -5,7 +5,7 @@
 //! truth out of an interval. The complementary error function here is that of `libm`, right to one
 //! unit in the last place.
 
-use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::f64::consts::{FRAC_1_SQRT_2, LN_2, PI};
 
 /// `Q(x) = P(N(0, 1) > x)`, right to about `2 + 2 x²` units of rounding where it does not underflow:
 /// the square is that of the argument's own rounding.
@@ -38,6 +38,20 @@ pub(crate) fn mills_rest(x: f64) -> [f64; 2] {
     let convergent = |depth: u32| (2..=depth).rev().fold(x, |rest, k| x + f64::from(k) / rest);
     let (one, next) = (convergent(DEPTH).recip(), convergent(DEPTH + 1).recip());
     [one.min(next), one.max(next)]
+}
+
+/// The output `x` at which `(1 − q) N(0, σ²) + q N(1, σ²)` against `(1 − q) N(0, σ²) + q N(−1, σ²)`
+/// has the loss `level`.
+///
+/// With `X = e^(x/σ²)` it is where `X² − bX − e^level = 0`, or
+/// `sinh(x/σ² − level/2) = (1 − q)/q · e^(1/2σ²) · sinh(level/2)`, of which each factor may overflow.
+pub(crate) fn output_of_replaced(level: f64, q: f64, sigma: f64) -> f64 {
+    let variance = sigma * sigma;
+    let half = 0.5 * level.abs();
+    let ln_sinh = half - LN_2 + (-(-2.0 * half).exp_m1()).ln();
+    let ln = (-q).ln_1p() - q.ln() + 0.5 / variance + ln_sinh;
+    let inverse = if ln > 30.0 { ln + LN_2 } else { ln.exp().asinh() };
+    variance * (0.5 * level + inverse.copysign(level))
 }
 
 #[cfg(test)]

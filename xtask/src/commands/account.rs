@@ -36,14 +36,15 @@ pub(crate) struct Args {
     #[arg(requires_all = ["population", "noise", "rounds"])]
     clients: Option<f64>,
     /// All clients there are
-    #[arg(long, value_name = "N")]
-    population: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = whole, allow_hyphen_values = true)]
+    population: Option<NonZeroU64>,
     /// Noise multiplier: standard deviation of the noise over the clip norm; 0 is no noise
     #[arg(long, value_name = "Z", value_parser = noise, allow_hyphen_values = true)]
     #[arg(requires_all = ["clients", "population", "rounds"])]
     noise: Option<NoiseMultiplier>,
     /// Rounds of training
-    #[arg(long, value_name = "T", requires_all = ["clients", "population", "noise"])]
+    #[arg(long, value_name = "T", value_parser = whole, allow_hyphen_values = true)]
+    #[arg(requires_all = ["clients", "population", "noise"])]
     rounds: Option<NonZeroU64>,
     /// Failure probability of the guarantee [default: that of the configuration or the run]
     #[arg(long, value_name = "D", value_parser = delta, allow_hyphen_values = true)]
@@ -59,11 +60,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["clients", "noise", "rounds"])]
     import: Option<PathBuf>,
     /// Also price this many runs like the one named, on the same clients, all of them released
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = whole, allow_hyphen_values = true)]
     runs: Option<NonZeroU64>,
     /// Also price a search that repeats the run a random number of times and publishes only the
     /// best: a mean, or geometric:MEAN, logarithmic:MEAN, poisson:MEAN
-    #[arg(long, value_name = "MEAN")]
+    #[arg(long, value_name = "MEAN", allow_hyphen_values = true)]
     best_of: Option<BestOf>,
     /// Width of the exact interval, in units of epsilon
     #[arg(long, value_name = "W", default_value = "1e-9", allow_hyphen_values = true)]
@@ -121,6 +122,16 @@ impl From<Relation> for Neighboring {
             Relation::ZeroOut => Self::ZeroOutOne,
         }
     }
+}
+
+/// A whole number from 1 on.
+fn whole(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let why =
+            if digits && text.bytes().any(|byte| byte != b'0') { ", and below 2^64" } else { "" };
+        format!("not a whole number from 1 upwards, in digits{why}")
+    })
 }
 
 fn noise(text: &str) -> Result<NoiseMultiplier, String> {

@@ -64,15 +64,11 @@ pub(crate) fn delta(pair: Pair, epsilon: f64) -> Bounds {
             (tails, x, 8.0 / (1.0 + inside) - 4.0 * ln)
         }
         Shape::Replace => {
-            // With X = e^(x/σ²): X² − bX − e^ε = 0.
-            let ln_b = growth.ln() + (-q).ln_1p() - q.ln() + 0.5 / variance;
-            let half = 0.5 * (ln_b - 0.5 * epsilon).exp();
-            let ln = 0.5 * epsilon + half.asinh();
-            let x = variance * ln;
+            let x = normal::output_of_replaced(epsilon, q, sigma);
             let blank = same(-growth * (1.0 - q), 0.0, x);
             let tails = vec![same(q, 1.0, x), blank, same(-epsilon.exp() * q, -1.0, x)];
             let summands = growth.ln().abs() - q.ln() + 0.5 / variance + epsilon;
-            (tails, x, 16.0 + 8.0 * summands + 4.0 * ln)
+            (tails, x, 16.0 + 8.0 * summands + 4.0 * x / variance)
         }
     };
     let (mut value, mut error) = (0.0, 0.0);

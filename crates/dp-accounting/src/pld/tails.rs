@@ -4,7 +4,7 @@
 //! where the loss exceeds a number. That is all that a grid needs to know of a mechanism.
 
 use crate::history::Mechanism;
-use crate::normal::upper_tail;
+use crate::normal::{output_of_replaced, upper_tail};
 
 /// Which side of a pair is the true one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +89,7 @@ impl Loss {
                 }
             }
             Self::Replaced { q, sigma } => {
-                let variance = sigma * sigma;
-                let ratio = (1.0 - q) / q * (0.5 / variance).exp();
-                let x = variance * (0.5 * level + ((0.5 * level).sinh() * ratio).asinh());
+                let x = output_of_replaced(level, q, sigma);
                 let mixed = |sign: f64| {
                     let at = |mean: f64| upper_tail(sign * (x - mean) / sigma);
                     let blank = (1.0 - q) * at(0.0);
@@ -131,7 +129,8 @@ impl Loss {
         let part = |above: [f64; 2], below: [f64; 2]| {
             let difference =
                 if above[0] < below[0] { above[0] - above[1] } else { below[1] - below[0] };
-            difference.max(0.0)
+            // What is not a number must not pass for nothing.
+            difference.clamp(0.0, 1.0)
         };
         Parts {
             p: part([low.0.p, high.0.p], [low.1.p, high.1.p]),

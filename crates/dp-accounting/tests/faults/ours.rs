@@ -158,3 +158,38 @@ fn a_delta_is_found_where_few_orders_prove_one() {
     let back = accountant.delta(there).expect("no limits").get();
     assert!((back / 1e-6 - 1.0).abs() < 1e-4, "{back} at {there}");
 }
+
+/// The ratio of two outputs that overflows at hardly any noise: everything above it was nothing, and ε
+/// under replace-one 0 for 5,334, or 296.9 for 662, on a grid and for one step exactly. Found by
+/// `any_event_is_priced_or_refused`.
+#[test]
+fn a_replaced_record_is_not_free_at_hardly_any_noise() {
+    let q = 0.003_040_026_975_784_301;
+    let mut compared = 0;
+    for z in [1e-20, 1e-4, 0.01, 0.02, 0.03, 0.035, 0.05, 0.2] {
+        let make = |relation| {
+            let grid = PldAccountant::new(relation).with_step(1e-2).expect("in range");
+            let mut grid = grid.with_points(1 << 20);
+            grid.compose(&round(q, z), 1).expect("supported");
+            grid
+        };
+        // An answer or a refusal, but no understatement.
+        let replaced = make(Neighboring::ReplaceOne);
+        if let Ok(found) = replaced.delta_interval(Epsilon::ZERO) {
+            assert!(found.upper.get() >= 0.999 * q, "{z}: {found:?}");
+        }
+        let Ok(replaced) = replaced.epsilon_interval(delta(1e-6)) else { continue };
+        let removed = make(Neighboring::AddOrRemoveOne).epsilon_interval(delta(1e-6));
+        let Ok(removed) = removed else { continue };
+        compared += 1;
+        assert!(replaced.upper >= removed.lower, "{z}: {replaced:?} {removed:?}");
+        let mut exact = ExactAccountant::new(Neighboring::ReplaceOne);
+        exact.compose(&round(q, z), 1).expect("supported");
+        let Ok(exact) = exact.epsilon_interval(delta(1e-6)) else { continue };
+        assert!(
+            replaced.upper >= exact.lower && replaced.lower <= exact.upper,
+            "{z}: {replaced:?} {exact:?}"
+        );
+    }
+    assert!(compared >= 4, "only {compared} have a price");
+}

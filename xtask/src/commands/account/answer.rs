@@ -23,7 +23,9 @@ const MOST_EVENTS: usize = 6;
 
 /// Prints the prices as text.
 pub(super) fn text(question: &Question, rows: &[Prices]) -> Result<(), Failure> {
-    say(format_args!("ε at δ = {:e}, from {}\n", question.delta.get(), question.source))?;
+    let head = format!("ε at δ = {}, from {}", small(question.delta), question.source);
+    wrapped("", 0, &head)?;
+    say("")?;
     table(question, rows)?;
     say("")?;
     footnotes(question, rows)?;
@@ -138,6 +140,12 @@ fn events(question: &Question) -> Result<(), Failure> {
     }
 }
 
+/// A `δ`, such as 1e-5, 0 or 0.25.
+pub(super) fn small(delta: dp_accounting::Delta) -> String {
+    let delta = delta.get();
+    if delta > 0.0 && delta < 0.01 { format!("{delta:e}") } else { format!("{delta}") }
+}
+
 /// An `ε` for a table: six decimals, fewer for large numbers, more for small ones.
 fn number(epsilon: f64) -> String {
     if epsilon.is_infinite() {
@@ -160,8 +168,14 @@ fn order(found: RdpEpsilon) -> String {
 /// Bounds, rounded outwards.
 fn between(found: EpsilonInterval) -> String {
     let (lower, upper) = (found.lower.get(), found.upper.get());
+    if lower.is_infinite() {
+        return "at infinity: some losses have no bound, so that δ = 0 has no ε".to_owned();
+    }
     if upper.is_infinite() {
         return "between 0 and infinity: without noise there is no guarantee".to_owned();
+    }
+    if upper <= 0.0 {
+        return "at 0: the outputs differ by no more than δ".to_owned();
     }
     // As many digits as the width leaves meaningful, and two more.
     let width = (upper - lower).max(1e-12 * upper).max(1e-15);
@@ -183,10 +197,15 @@ pub(super) fn relation(relation: Neighboring) -> &'static str {
 
 /// A heading with words beside it, wrapped.
 fn item(heading: &str, words: &str) -> Result<(), Failure> {
-    let mut line = format!("{heading:<INDENT$}");
-    let mut empty = true;
     // Lines that go on a list are set in under its dash.
     let indent = if words.starts_with("- ") { INDENT + 2 } else { INDENT };
+    wrapped(&format!("{heading:<INDENT$}"), indent, words)
+}
+
+/// Words after a beginning, wrapped, with further lines set in.
+fn wrapped(beginning: &str, indent: usize, words: &str) -> Result<(), Failure> {
+    let mut line = beginning.to_owned();
+    let mut empty = true;
     for word in words.split_whitespace() {
         if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
             say(&line)?;

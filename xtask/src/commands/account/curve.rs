@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dp_accounting::{DpEvent, Ledger, NoiseMultiplier};
 
-use super::answer::relation;
+use super::answer::{relation, small};
 use super::price::{Accountants, Prices};
 use super::source::{Case, Question};
 use crate::failure::Failure;
@@ -68,11 +68,11 @@ pub(super) fn draw(question: &Question, folder: &Path) -> Result<(), Failure> {
     };
     let several = cases.len() > 1;
     let figure = Figure {
-        title: format!("Privacy cost at δ = {:e}", question.delta.get()),
+        title: format!("Privacy cost at δ = {}", small(question.delta)),
         subtitle: format!(
             "{}; {}",
-            relation(question.relation),
-            if several { "the least bound of each" } else { "by accountant" }
+            mechanism(&question.mechanism, &question.source, &cases),
+            relation(question.relation)
         ),
         badge: None,
         legend: if several { String::new() } else { "accountant".to_owned() },
@@ -87,6 +87,17 @@ pub(super) fn draw(question: &Question, folder: &Path) -> Result<(), Failure> {
     figure.write(folder, "epsilon").map_err(Failure::failed)?;
     tracing::info!("wrote epsilon.svg and epsilon.png to {}", folder.display());
     Ok(())
+}
+
+/// No ε without its mechanism: in few words, since a figure has one line for them.
+fn mechanism(words: &str, source: &str, cases: &[&Case]) -> String {
+    match cases {
+        [one] if words.starts_with("as in") => {
+            format!("{} releases of {source}", one.ledger.len())
+        }
+        [_] => words.split(':').next().unwrap_or_default().to_owned(),
+        _ => "Gaussian noise of these multipliers; the least bound of each".to_owned(),
+    }
 }
 
 /// The highest point, for axes that begin at zero.
@@ -201,5 +212,23 @@ fn scale(event: &mut DpEvent, factor: f64) {
         | DpEvent::RepeatAndSelect { event, .. } => scale(event, factor),
         DpEvent::Composed { events } => events.iter_mut().for_each(|event| scale(event, factor)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Text in a figure is outlines, so that this is where it can be read.
+    #[test]
+    fn a_figure_names_the_mechanism_in_few_words() {
+        let mut ledger = Ledger::new();
+        ledger.record(DpEvent::NonPrivate);
+        let case = Case { label: String::new(), ledger, noise: None, together: false };
+        let adaptive = "Gaussian noise of total multiplier 1.2: 1.206 on the sum and much more";
+        assert_eq!(mechanism(adaptive, "", &[&case]), "Gaussian noise of total multiplier 1.2");
+        let foreign = mechanism("as in the events below", "a.json", &[&case]);
+        assert_eq!(foreign, "1 releases of a.json");
+        assert!(mechanism(adaptive, "", &[&case, &case]).starts_with("Gaussian noise of these"));
     }
 }

@@ -1,9 +1,10 @@
 //! One ledger, priced by every accountant.
 
 use dp_accounting::rdp::{Conversion, Orders, RdpAccountant, RdpEpsilon};
+use dp_accounting::verify::{self, Statement, VerifyError};
 use dp_accounting::{
-    Accountant, AccountingError, Delta, EpsilonInterval, ExactAccountant, Ledger, Neighboring,
-    PldAccountant,
+    Accountant, AccountingError, Delta, Epsilon, EpsilonInterval, ExactAccountant, Ledger,
+    Neighboring, PldAccountant,
 };
 
 use super::source::{Case, Question};
@@ -27,6 +28,17 @@ impl Prices {
     /// The narrowest interval there is.
     pub(super) fn interval(&self) -> Option<EpsilonInterval> {
         self.exact.as_ref().ok().copied().or(self.grid)
+    }
+
+    /// That all of them have a point in common: different mathematics and different code cannot
+    /// both be right where they have none.
+    fn agree(&self) -> Result<(), VerifyError> {
+        let bounds = [self.classic, self.improved, self.best].map(|rdp| rdp.epsilon);
+        let said = |accountant, interval| Statement { accountant, interval: Ok(interval) };
+        let renyi =
+            bounds.map(|upper| said("RDP", EpsilonInterval { lower: Epsilon::ZERO, upper }));
+        let tight = self.interval().map(|interval| said("exact", interval));
+        verify::agree(renyi.into_iter().chain(tight).collect()).map(|_| ())
     }
 
     /// Whether the exact interval had to be wider than was asked.
@@ -70,10 +82,12 @@ impl Accountants {
         })
     }
 
-    /// All prices of a case.
+    /// All prices of a case, which must not contradict each other.
     pub(super) fn price(&self, case: &Case) -> Result<Prices, Failure> {
         let found = self.ledger(&case.ledger);
-        found.map_err(|error| refusal(&error, self.relation, &case.label))
+        let prices = found.map_err(|error| refusal(&error, self.relation, &case.label))?;
+        prices.agree().map_err(|error| Failure::failed(format_args!("{}: {error}", case.label)))?;
+        Ok(prices)
     }
 
     /// All prices of a ledger.

@@ -122,7 +122,7 @@ fn flags(clients: f64, args: &Args) -> Result<Question, Failure> {
         return Err(Failure::usage("--clients needs --population, --noise and --rounds"));
     };
     let delta = wanted_delta(args)?;
-    let size = usize::try_from(population).map_err(Failure::usage)?;
+    let size = usize::try_from(population.get()).map_err(Failure::usage)?;
     let sampler =
         CohortSampler::new(args.sampling.into(), size, clients).map_err(Failure::usage)?;
     let mut ledger = Ledger::new();
@@ -142,7 +142,7 @@ fn flags(clients: f64, args: &Args) -> Result<Question, Failure> {
         notes: Vec::new(),
         width: args.width,
         not_covered: not_covered(),
-        warnings: warning_of_delta(delta, population).into_iter().collect(),
+        warnings: warning_of_delta(delta, population.get()).into_iter().collect(),
     })
 }
 
@@ -326,7 +326,7 @@ fn searches(experiment: &Experiment, population: usize) -> Result<String, Failur
 /// How many clients a configuration speaks of, without opening its data.
 fn population(experiment: &Experiment, place: &str, args: &Args) -> Result<usize, Failure> {
     if let Some(population) = args.population {
-        return usize::try_from(population).map_err(Failure::usage);
+        return usize::try_from(population.get()).map_err(Failure::usage);
     }
     match &experiment.data.source {
         Choice::Path(path) => Err(Failure::usage(format_args!(
