@@ -350,14 +350,20 @@ fn to_json(value: &impl Serialize, path: &Path) -> Result<String, SimError> {
 }
 
 fn read_text(path: &Path) -> Result<String, SimError> {
-    fs::read_to_string(path).map_err(SimError::io(path))
+    fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => damaged(path, &"it is not text"),
+        _ => SimError::io(path)(error),
+    })
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, SimError> {
-    serde_json::from_str(&read_text(path)?).map_err(|error| {
-        let message = format!("not as it was written ({error}): put the file back as it was");
-        SimError::config(path.display().to_string(), message)
-    })
+    serde_json::from_str(&read_text(path)?).map_err(|error| damaged(path, &error))
+}
+
+/// A file that nobody but this program writes, and that it did not write like this.
+fn damaged(path: &Path, how: &dyn std::fmt::Display) -> SimError {
+    let message = format!("not as it was written ({how}): put the file back as it was");
+    SimError::config(path.display().to_string(), message)
 }
 
 /// A value that cannot be written in a format.

@@ -330,8 +330,23 @@ fn what_cannot_be_repaired_is_refused() {
     let metrics = cell.join("metrics.jsonl");
     refused(&metrics, Some(b"{}\n"), &["metrics.jsonl", "ends after 3 bytes"]);
     refused(&cell.join("evaluations.csv"), None, &["evaluations.csv", "Put the file back"]);
+    let status = cell.join("status.json");
+    refused(&status, Some(&[0xff, 0xfe]), &["status.json", "it is not text", "put the file back"]);
+    refused(&status, Some(b"{"), &["status.json", "not as it was written", "put the file back"]);
 
-    bench.go(&config, Stop::Never).expect("finished after all");
+    // What the checkpoints know by its digest is written anew.
+    for damage in [None, Some("rounds = 3\n")] {
+        let file = cell.join("config.toml");
+        let sound = fs::read(&file).expect("a configuration");
+        match damage {
+            None => fs::remove_file(&file).expect("removed"),
+            Some(text) => fs::write(&file, text).expect("damaged"),
+        }
+        let stop = if damage.is_none() { Stop::AfterRound(7) } else { Stop::Never };
+        let notes = bench.go(&config, stop);
+        assert!(notes.map_or(stop != Stop::Never, |notes| notes[0].contains("written anew")));
+        assert_eq!(fs::read(&file).expect("written anew"), sound);
+    }
 }
 
 /// Lines of lost rounds cannot be taken away unseen, though no record knows of those rounds: the

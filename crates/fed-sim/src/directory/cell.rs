@@ -1,6 +1,5 @@
 //! One run's folder, as it is read.
 
-use std::fs;
 use std::path::Path;
 
 use dp_accounting::Ledger;
@@ -38,10 +37,7 @@ impl Cell {
 
 /// Refuses a guarantee whose ledger is gone, or is not the one that it was computed from.
 fn expect_ledger(path: &Path, privacy: &PrivacyStatement) -> Result<(), SimError> {
-    let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        text => text.map_err(SimError::io(path))?,
-    };
+    let text = if path.exists() { read_text(path)? } else { String::new() };
     let (ledger, chain) = Ledger::from_json_lines(&text)
         .map_err(|source| SimError::Ledger { path: path.to_owned(), source })?;
     if ledger.len() < privacy.rounds {

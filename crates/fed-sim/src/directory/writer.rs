@@ -208,6 +208,13 @@ fn resume(
             header.round
         ));
     }
+    // The checkpoint knows the configuration by its digest, so it can be written again.
+    let file = writer.path.join(CONFIG);
+    let text = to_toml(config, &file)?;
+    if fs::read(&file).ok().as_deref() != Some(text.as_bytes()) {
+        durable::replace(&file, text.as_bytes())?;
+        notes.push(format!("{} was gone or altered, and was written anew", file.display()));
+    }
     notes.extend(beyond.notes(config.noise, header.round));
     writer.write_status(State::Running, header.round, None)?;
     Ok(Resumed { writer, saved, ledger, notes })
