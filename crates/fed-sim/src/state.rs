@@ -33,7 +33,7 @@ impl Snapshot<'_> {
             round: self.round,
             server: self.server.clone(),
             mime_velocity: self.mime_velocity.to_vec(),
-            aggregator: self.aggregator.clone(),
+            aggregator: self.aggregator,
             audit: self.audit.cloned(),
         }
     }
