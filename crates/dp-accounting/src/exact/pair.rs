@@ -196,6 +196,11 @@ impl Pair {
         }
     }
 
+    /// The shift that allows the widest steps where nothing grows but the Gaussian factor.
+    fn best_shift(self, exponent: f64) -> f64 {
+        (2.0 * exponent).sqrt() / self.sigma
+    }
+
     /// A grid on which `M(c + it) − 1` is right to `e^−exponent · M(c)` for all `t ≤ most`.
     pub(super) fn grid(self, c: f64, most: f64, exponent: f64, ln_moment: f64) -> Grid {
         let s = c.hypot(most);
@@ -205,8 +210,8 @@ impl Pair {
             2.0 * PI * self.variance() * distance / (exponent + ln_size + growth + 0.1)
         };
         let mut real = 0.0_f64;
-        for k in 1..60 {
-            let theta = 0.05 * f64::from(k);
+        let wide = (1..60).map(|k| 0.05 * f64::from(k));
+        for theta in wide.chain([self.best_shift(exponent + ln_size).min(2.95)]) {
             real = real.max(step_for(theta, self.ln_growth(theta, c, most, false)));
         }
         // Or shifted towards the liked side, as far as the Gaussian factor stays below e.
@@ -253,7 +258,12 @@ impl Pair {
     /// unshifted integrand, which bounds the error of the trapezoid rule here too.
     pub(crate) fn ln_tail_bound(self, c: f64, t: f64, exponent: f64, ln_moment: f64) -> f64 {
         let mut best = f64::INFINITY;
-        let mut theta = 1e-3_f64.max(0.01 / self.sigma);
+        // With much noise the best line lies where that of a Gaussian does, at `tq/σ²`.
+        let mut theta = if self.sigma <= 10.0 {
+            1e-3_f64.max(0.01 / self.sigma)
+        } else {
+            (0.2 * t * self.q / self.variance()).min(0.01 / self.sigma)
+        };
         let mut since_best = 0;
         while theta < 2.4 && since_best < 3 {
             let bound = self.ln_line_bound(c, t, theta, exponent, ln_moment);
@@ -271,8 +281,8 @@ impl Pair {
                 - (2.0 * theta * delta) * self.variance() / 2.0
         };
         let mut step = 0.0_f64;
-        for k in 1..=12 {
-            let delta = most * f64::from(k) / 12.0;
+        let parts = (1..=12).map(|k| most * f64::from(k) / 12.0);
+        for delta in parts.chain([self.best_shift(exponent).min(most)]) {
             let exponent = exponent + growth(delta) + 1.0;
             step = step.max(2.0 * PI * self.variance() * delta / exponent);
         }

@@ -41,6 +41,7 @@
 //! | *ours*: a moment that is not a number taken for a small one: 0.02043 for 0.02129 | `ours::a_moment_that_is_not_a_number_is_not_small` |
 //! | *ours*: 0 for 5,334, or 296.9 for 662, under replace-one at hardly any noise | `ours::a_replaced_record_is_not_free_at_hardly_any_noise` |
 //! | *ours*: 0.011 for a sample that nobody enters | `ours::tiny_rates_are_harmless` |
+//! | *ours*: a minute, and then a refusal, where noise is large | `ours::much_noise_and_very_many_rounds_have_a_price` |
 //!
 //! And outside of this file: every cell of the table of 8,532 to thirteen digits in `reference.rs`;
 //! the best of fewer than one run priced at nothing (*ours*) in `selection.rs`; tails of the

@@ -193,3 +193,22 @@ fn a_replaced_record_is_not_free_at_hardly_any_noise() {
     }
     assert!(compared >= 4, "only {compared} have a price");
 }
+
+/// A minute of work and then a refusal where noise is large, for lines that lay far beside the best.
+/// There a sampled Gaussian is as good as one without sampling of `z/q`.
+#[test]
+fn much_noise_and_very_many_rounds_have_a_price() {
+    for (z, rounds) in [(1e4, 10_000_000_000), (1e5, 1_000_000_000_000)] {
+        let exact = ExactAccountant::new(Neighboring::AddOrRemoveOne);
+        let mut sampled = exact.with_widest(1e-6).expect("in range");
+        sampled.compose(&round(0.5, z), rounds).expect("supported");
+        let found = sampled.epsilon_interval(delta(1e-6)).expect("reached");
+        let mut plain = ExactAccountant::new(Neighboring::AddOrRemoveOne);
+        let alike = NoiseMultiplier::new(0.2).expect("in range");
+        plain.compose(&DpEvent::gaussian(alike), 1).expect("supported");
+        let limit = plain.epsilon(delta(1e-6)).expect("closed").get();
+        let (lower, upper) = (found.lower.get(), found.upper.get());
+        assert!(upper - lower <= 1e-6, "{lower} {upper}");
+        assert!((upper - limit).abs() <= 1e-5, "z = {z}: {upper}, and {limit} in the limit");
+    }
+}
