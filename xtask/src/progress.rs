@@ -163,7 +163,7 @@ impl Observer for RunProgress<'_> {
         }
         let clip = record.clip_norm.map_or_else(String::new, |clip| format!(", clip {clip:.4}"));
         let epsilon = if record.epsilon.is_finite() {
-            format!("{:.4}", record.epsilon.get())
+            record.epsilon.rounded_up(4)
         } else {
             "infinite".to_owned()
         };

@@ -56,6 +56,23 @@ pub struct EpsilonInterval {
     pub upper: Epsilon,
 }
 
+/// Both bounds, rounded outwards to as many digits as their distance leaves meaningful and one
+/// more.
+impl fmt::Display for EpsilonInterval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (lower, upper) = (self.lower.get(), self.upper.get());
+        if !upper.is_finite() {
+            return write!(f, "between {} and infinity", self.lower);
+        }
+        let width = (upper - lower).max(1e-12 * upper).max(1e-15);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let digits = (-width.log10()).ceil().clamp(0.0, 15.0) as usize + 1;
+        let scale = 10.0_f64.powi(i32::try_from(digits).unwrap_or(0));
+        let (low, high) = ((lower * scale).floor() / scale, (upper * scale).ceil() / scale);
+        write!(f, "between {low:.digits$} and {high:.digits$}")
+    }
+}
+
 /// Two bounds between which the exact `δ` lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

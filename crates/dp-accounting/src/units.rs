@@ -126,6 +126,22 @@ impl Epsilon {
     pub fn is_finite(self) -> bool {
         self.0.is_finite()
     }
+
+    /// To this many decimals and never below it, as a claim must be written; "infinity".
+    #[must_use]
+    pub fn rounded_up(self, decimals: usize) -> String {
+        if !self.is_finite() {
+            return "infinity".to_owned();
+        }
+        let nearest = format!("{:.decimals$}", self.0);
+        match nearest.parse::<f64>() {
+            Ok(shown) if shown < self.0 => {
+                let step = 0.1_f64.powi(i32::try_from(decimals).unwrap_or(i32::MAX));
+                format!("{:.decimals$}", shown + step)
+            }
+            _ => nearest,
+        }
+    }
 }
 
 impl Delta {
@@ -208,6 +224,23 @@ mod epsilon_serde {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_claimed_is_rounded_up() {
+        for (epsilon, text) in [
+            (1.988_84, "1.9889"),
+            (9.900_011, "9.9001"),
+            (2.0, "2.0000"),
+            (1.1, "1.1000"),
+            (0.0, "0.0000"),
+            (1e-9, "0.0001"),
+            (0.999_99, "1.0000"),
+            (f64::INFINITY, "infinity"),
+        ] {
+            assert_eq!(Epsilon(epsilon).rounded_up(4), text);
+        }
+        assert_eq!(Epsilon(7.2).rounded_up(0), "8");
+    }
 
     #[test]
     fn nan_and_infinity_are_refused_where_they_mean_nothing() {

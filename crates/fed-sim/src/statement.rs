@@ -218,8 +218,8 @@ impl fmt::Display for PrivacyStatement {
         if self.epsilon.is_finite() {
             writeln!(
                 f,
-                "Guarantee: ({:.4}, {:e})-differential privacy of the final model",
-                self.epsilon.get(),
+                "Guarantee: ({}, {:e})-differential privacy of the final model",
+                self.epsilon.rounded_up(4),
                 self.delta.get()
             )?;
         } else {
@@ -240,9 +240,8 @@ impl fmt::Display for PrivacyStatement {
         };
         item(f, "rounds", &rounds)?;
         item(f, "accountant", &self.accountant)?;
-        if let Some(EpsilonInterval { lower, upper }) = self.exact {
-            let (lower, upper) = (lower.get(), upper.get());
-            item(f, "exact", &format!("the true ε lies between {lower:.6} and {upper:.6}"))?;
+        if let Some(interval) = self.exact {
+            item(f, "exact", &format!("the true ε lies {interval}"))?;
         }
         if !self.assumptions.is_empty() {
             item(f, "assumed", &self.assumptions)?;
@@ -254,12 +253,12 @@ impl fmt::Display for PrivacyStatement {
         }
         item(f, "noise", &self.noise_source)?;
         if self.runs > 1 {
-            let (runs, all) = (self.runs, total(self.epsilon_of_all_runs));
+            let (runs, all) = (self.runs, self.epsilon_of_all_runs.rounded_up(4));
             let text = format!("{runs}; releasing all of their runs costs ε = {all} at the same δ");
             item(f, "seeds", &text)?;
         }
         if let Some(Tried { runs, epsilon }) = self.tried {
-            let all = total(epsilon);
+            let all = epsilon.rounded_up(4);
             let text = match runs {
                 1 => "1 run of this experiment; there is no other to pay for".to_owned(),
                 _ => format!(
@@ -289,9 +288,4 @@ impl fmt::Display for PrivacyStatement {
             None => Ok(()),
         }
     }
-}
-
-/// ε to four digits.
-fn total(epsilon: Epsilon) -> String {
-    if epsilon.is_finite() { format!("{:.4}", epsilon.get()) } else { "infinity".to_owned() }
 }

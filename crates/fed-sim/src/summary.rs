@@ -190,11 +190,7 @@ pub fn markdown(rows: &[SummaryRow]) -> String {
         let mut line = vec![
             format!("{:?}", row.noise_multiplier),
             row.clients_per_round.to_string(),
-            if row.epsilon.is_finite() {
-                format!("{:.4}", row.epsilon.get())
-            } else {
-                "infinite".to_owned()
-            },
+            if row.epsilon.is_finite() { row.epsilon.rounded_up(4) } else { "infinite".to_owned() },
             spread(row.accuracy, row.accuracy_sd),
             spread(row.loss, row.loss_sd),
             row.clip_norm.map_or_else(|| "none".to_owned(), |clip| format!("{clip:.4}")),

@@ -83,12 +83,12 @@ pub(crate) fn answer(
             let target = experiment.calibrate.map_or(0.0, |wanted| wanted.target_epsilon.get());
             Err(Failure::bad_input(format_args!(
                 "ε = {target} cannot be met at this ratio of noise to clients: with all {} clients \
-                 in every round and noise multiplier {} it is still {:.4}. Raise target_epsilon \
-                 above {:.4}, raise base_noise_multiplier, or train fewer rounds",
+                 in every round and noise multiplier {} it is still {}. Raise target_epsilon \
+                 above {}, raise base_noise_multiplier, or train fewer rounds",
                 floor.proposal.clients,
                 rounded(floor.proposal.noise_multiplier.get()),
-                floor.price.epsilon.get(),
-                floor.price.epsilon.get(),
+                floor.price.epsilon.rounded_up(4),
+                floor.price.epsilon.rounded_up(4),
             )))
         }
         _ => Err(Failure::failed("the search gave an answer that this program does not know")),
@@ -100,12 +100,12 @@ pub(crate) fn sentence(experiment: &Experiment, answer: &Evaluation) -> String {
     let target = experiment.calibrate.map_or(0.0, |wanted| wanted.target_epsilon.get());
     format!(
         "For ({target}, {:e})-differential privacy after {} rounds, use {} clients per round with \
-         noise multiplier {} (ε = {:.4}).",
+         noise multiplier {} (ε = {}).",
         experiment.delta.get(),
         experiment.rounds,
         answer.proposal.clients,
         rounded(answer.proposal.noise_multiplier.get()),
-        answer.price.epsilon.get(),
+        answer.price.epsilon.rounded_up(4),
     )
 }
 

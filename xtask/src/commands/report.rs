@@ -56,11 +56,10 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
             "one seed".to_owned()
         },
         plan::describe_accounting(&experiment.accounting),
-        match (runs.len(), together.is_finite()) {
-            (0 | 1, _) => "there is no other in this table".to_owned(),
-            (count, true) =>
-                format!("releasing all {count} runs of this table costs {:.4}", together.get()),
-            (count, false) => format!("releasing all {count} runs of this table costs infinity"),
+        match runs.len() {
+            0 | 1 => "there is no other in this table".to_owned(),
+            count =>
+                format!("releasing all {count} runs of this table costs {}", together.rounded_up(4)),
         },
     );
     let caption = if rows.iter().any(|row| row.audited_at_least.is_some()) {

@@ -42,6 +42,11 @@ pub(crate) fn exp_m1(z: Complex64) -> Complex64 {
     Complex64::new(growth - 2.0 * (growth + 1.0) * half * half, (growth + 1.0) * z.im.sin())
 }
 
+/// At least the modulus, and at most 1.5 times it: enough for a bound, and cheap.
+pub(super) fn size(z: Complex64) -> f64 {
+    z.re.abs() + z.im.abs()
+}
+
 /// What [`exp_m1`] errs by, over its result.
 pub(crate) fn exp_m1_rounding(z: Complex64) -> f64 {
     if z.im.abs() > 0.0 { 50.0 } else { 4.0 }
@@ -49,7 +54,7 @@ pub(crate) fn exp_m1_rounding(z: Complex64) -> f64 {
 
 /// What [`ln_1p`] errs by, given `|w / (1 + w)|` and its result.
 pub(crate) fn ln_1p_rounding(ratio: f64, ln: Complex64) -> f64 {
-    15.0 * ratio + 8.0 * ln.norm()
+    15.0 * ratio + 8.0 * size(ln)
 }
 
 /// A mixture `r = 1 + w` in the forms in which it is needed.
@@ -74,16 +79,16 @@ impl Mixture {
             let share = (rest + 1.0).norm().recip();
             let ln_rest = ln_1p(rest);
             let ln = v + ln_q + ln_rest;
-            let summands = v.norm() + 5.0 * ln_q.abs() + 8.0 * ln_rest.norm() + ln.norm();
-            let ln_rounding = share * (v_rounding + 27.0 * rest.norm()) + summands;
+            let summands = size(v) + 5.0 * ln_q.abs() + 8.0 * size(ln_rest) + size(ln);
+            let ln_rounding = share * (v_rounding + 27.0 * size(rest)) + summands;
             // `w` is computed from it, and as large as `r`.
             let w_rounding = ln_rounding + 12.0;
             return Self { w: ln.exp() - 1.0, ln, w_rounding, ln_rounding };
         }
         let growth = exp_m1(v);
         let w = growth * q;
-        let r = (w + 1.0).norm();
-        let (share, ratio) = ((w + q).norm() / r, w.norm() / r);
+        let inverse = (w + 1.0).norm().recip();
+        let (share, ratio) = (size(w + q) * inverse, size(w) * inverse);
         let w_rounding = share * v_rounding + ratio * (exp_m1_rounding(v) + 1.0);
         let ln = ln_1p(w);
         Self { w, ln, w_rounding, ln_rounding: w_rounding + ln_1p_rounding(ratio, ln) }

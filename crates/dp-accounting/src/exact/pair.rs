@@ -36,7 +36,7 @@ use std::f64::consts::PI;
 
 use rustfft::num_complex::Complex64;
 
-use crate::exact::mixture::{Mixture, exp_m1, ln_1p, ln_1p_rounding};
+use crate::exact::mixture::{Mixture, exp_m1, ln_1p, ln_1p_rounding, size};
 use crate::rdp::trapezoid::{LogSum, ROUNDING, is_series, phi_ln};
 
 /// Which of the two outputs is the one whose tail counts.
@@ -113,7 +113,7 @@ impl Pair {
                 let far = plus.ln.re > 40.0;
                 let w = if far { Complex64::from(-1.0) } else { -plus.w / (plus.w + 1.0) };
                 // Three roundings of w, which e^L = 1/r makes three of the other w.
-                let own = if far { 0.0 } else { 3.0 * plus.w.norm() };
+                let own = if far { 0.0 } else { 3.0 * size(plus.w) };
                 (-plus.ln, plus.ln_rounding, w, plus.w_rounding + own)
             }
             Shape::Replace => self.replaced(plus, mixture(-x, -theta)),
@@ -124,7 +124,7 @@ impl Pair {
     /// `L` and `e^L − 1` where `e^L` is the quotient of two mixtures, each with its rounding.
     fn replaced(self, plus: Mixture, minus: Mixture) -> (Complex64, f64, Complex64, f64) {
         let loss = plus.ln - minus.ln;
-        let both = plus.ln_rounding + minus.ln_rounding + loss.norm();
+        let both = plus.ln_rounding + minus.ln_rounding + size(loss);
         if loss.norm() >= 0.5 || plus.ln.re.abs() >= 1.0 {
             return (loss, both, exp_m1(loss), both);
         }
@@ -296,7 +296,7 @@ impl Pair {
         for k in 0..nodes {
             let point = self.at(&grid, k);
             let Point { normal, a, loss, .. } = point;
-            let summands = normal.norm() + a.norm() + (c + t) * loss.norm();
+            let summands = size(normal) + size(a) + (c + t) * size(loss);
             let rounding = point.normal_rounding
                 + point.a_rounding
                 + (c + t) * point.loss_rounding
@@ -323,7 +323,7 @@ impl Point {
         // B is the difference of two numbers; for remove of one number and itself.
         let is_blank = self.a == self.loss;
         let b_rounding = if is_blank { 0.0 } else { self.a_rounding + self.loss_rounding };
-        let summands = self.normal.norm() + 2.0 * (self.a.norm() + self.loss.norm());
+        let summands = size(self.normal) + 2.0 * (size(self.a) + size(self.loss));
         let rounding = self.phi_rounding(c, ln_phi)
             + self.normal_rounding
             + b_rounding

@@ -19,7 +19,7 @@
 
 use rustfft::num_complex::Complex64;
 
-use crate::exact::mixture::exp_m1;
+use crate::exact::mixture::{exp_m1, size};
 use crate::exact::pair::{MOST_POINTS, Pair};
 use crate::rdp::trapezoid::ROUNDING;
 
@@ -133,10 +133,10 @@ impl Quadrature {
             let loss_rounding = point.loss_rounding + 3.0 * loss;
             let weight_rounding = point.normal_rounding
                 + point.a_rounding
-                + point.normal.norm()
-                + 2.0 * ln_weight.norm()
+                + size(point.normal)
+                + 2.0 * size(ln_weight)
                 + 12.0;
-            let tilted_rounding = weight_rounding + c * loss_rounding + ln_tilted.norm();
+            let tilted_rounding = weight_rounding + c * loss_rounding + size(ln_tilted);
             let rounding = &mut new.rounding;
             rounding.sums.add(weight_size * weight_rounding, tilted_size * tilted_rounding, loss);
             rounding.loss += tilted_size * loss_rounding;

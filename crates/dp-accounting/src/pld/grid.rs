@@ -23,6 +23,10 @@
 //!
 //! # What else is added
 //!
+//! The masses of a step are differences of tails, rounded like these; what that may have done to a
+//! mass, and to the quotient of which `β` is made, is bounded cell by cell and moved up as well, so
+//! that no tail on the grid lies below the true one. The lower bound allows for twice that.
+//!
 //! Losses beyond the range of a step count as infinite above, and as the end of the range below;
 //! their share is a parameter. Sums beyond the period of the transform, bounded by Chernoff's
 //! inequality, and the rounding of the transform, bounded in the mean square, are added to the
@@ -78,6 +82,8 @@ struct Masses {
     cut: f64,
     /// Whether some masses could not be divided between neighbours and went up whole.
     whole: bool,
+    /// What went up for rounding alone.
+    bumped: f64,
 }
 
 /// Puts one step on the grid, moving masses up.
@@ -91,28 +97,32 @@ fn masses(loss: Loss, step: f64, share: f64) -> Masses {
     let mut p = vec![0.0; (last - first) as usize + 1];
     let mut low = at(first);
     let cut = low.1.p;
-    let mut whole = false;
+    let (mut whole, mut bumped) = (false, 0.0);
     p[0] = cut;
     let shrink = -(-step).exp_m1();
-    // p e^−a − q, of which β is made, loses about 1/step of its digits; what that may be is
-    // moved up as well.
-    let bump = 64.0 * f64::EPSILON / (step * step);
     for k in first..last {
         let high = at(k + 1);
-        let Parts { p: here, q: there } = loss.between(low, high);
+        let (Parts { p: here, q: there }, rounding) = loss.between(low, high);
         #[expect(clippy::cast_precision_loss, reason = "grid indices lie far below 2^53")]
         let level = k as f64 * step;
         let divided = there > 1e-280;
         whole |= here > 0.0 && !divided;
+        // p e^−a − q, of which β is made, loses about 1/step of its digits; what that may be is
+        // moved up as well. It is more than what the masses themselves may be off.
+        let multiplied = (8.0 + 2.0 * level.abs()) * f64::EPSILON;
+        let bump = (rounding.p / here + rounding.q / there + multiplied) / shrink;
         let up = if divided { (1.0 - there / here * level.exp()) / shrink + bump } else { 1.0 };
         let up = if up.is_nan() { 1.0 } else { up.clamp(0.0, 1.0) };
+        if divided {
+            bumped += here * bump.min(1.0);
+        }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "k ≥ first")]
         let place = (k - first) as usize;
         p[place] += here * (1.0 - up);
         p[place + 1] += here * up;
         low = high;
     }
-    Masses { first, p, infinite: low.0.p, cut, whole }
+    Masses { first, p, infinite: low.0.p, cut, whole, bumped }
 }
 
 impl Composed {
@@ -181,11 +191,13 @@ impl Composed {
         let infinite = parts().map(|(one, masses)| one.count * masses.infinite).sum::<f64>();
         let cut = parts().map(|(one, masses)| one.count * masses.cut).sum::<f64>();
         let eta = settings.truncation;
-        let bump = 64.0 * f64::EPSILON / step;
         let shift = if placed.iter().any(|masses| masses.whole) {
             total * step
         } else {
-            total * (step * step / 7.0 + bump)
+            // Rounding moves masses up, and may have moved as much up before.
+            let bumped: f64 = parts().map(|(one, masses)| one.count * masses.bumped).sum();
+            total * step * step / 7.0
+                + 2.0 * step * bumped
                 + step * (total * eta.recip().ln() / 2.0).sqrt().min(total)
         };
         #[expect(clippy::cast_precision_loss, reason = "a grid index")]

@@ -116,10 +116,10 @@ impl AuditReport {
     pub fn alarm(&self) -> Option<String> {
         self.refuted.then(|| {
             format!(
-                "THE GUARANTEE IS REFUTED: ε is at least {:.4} with a confidence of {}, but {} was \
+                "THE GUARANTEE IS REFUTED: ε is at least {} with a confidence of {}, but {} was \
                  proven. The program does not do what was priced: release nothing of this run, \
                  and look for the mistake",
-                self.lower_bound.epsilon,
+                rounded_down(self.lower_bound.epsilon),
                 percent(self.confidence),
                 short(self.proven),
             )
@@ -168,10 +168,13 @@ impl fmt::Display for AuditReport {
         item(
             f,
             "at least",
-            &format!("ε ≥ {epsilon:.4}, {confidence} confidence ({right} of {made} guesses right)"),
+            &format!(
+                "ε ≥ {}, {confidence} confidence ({right} of {made} guesses right)",
+                rounded_down(epsilon)
+            ),
         )?;
         let proven = if self.proven.is_finite() {
-            format!("ε ≤ {:.4}", self.proven.get())
+            format!("ε ≤ {}", self.proven.rounded_up(4))
         } else {
             "nothing".to_owned()
         };
@@ -194,4 +197,9 @@ fn short(epsilon: Epsilon) -> String {
 /// A confidence as a person says it.
 fn percent(confidence: f64) -> String {
     format!("{} %", (confidence * 1e8).round() / 1e6)
+}
+
+/// A lower bound to four decimals and never above it.
+fn rounded_down(bound: f64) -> String {
+    format!("{:.4}", (bound * 1e4).floor() / 1e4)
 }

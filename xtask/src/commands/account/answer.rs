@@ -165,7 +165,7 @@ fn order(found: RdpEpsilon) -> String {
     }
 }
 
-/// Bounds, rounded outwards.
+/// Bounds, and what stands in their place where there are none.
 fn between(found: EpsilonInterval) -> String {
     let (lower, upper) = (found.lower.get(), found.upper.get());
     if lower.is_infinite() {
@@ -177,12 +177,7 @@ fn between(found: EpsilonInterval) -> String {
     if upper <= 0.0 {
         return "at 0: the outputs differ by no more than δ".to_owned();
     }
-    // As many digits as the width leaves meaningful, and two more.
-    let width = (upper - lower).max(1e-12 * upper).max(1e-15);
-    let digits = (-width.log10()).ceil().clamp(0.0, 15.0) as usize + 1;
-    let scale = 10.0_f64.powi(digits as i32);
-    let (low, high) = ((lower * scale).floor() / scale, (upper * scale).ceil() / scale);
-    format!("between {low:.digits$} and {high:.digits$}")
+    found.to_string()
 }
 
 /// The neighbouring relation in words.
