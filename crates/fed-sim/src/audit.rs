@@ -19,9 +19,10 @@
 //! audits itself while it trains ([`Audit`]). A fair coin decides for each canary whether it is in
 //! at all. The directions come from the seed, for an attacker may know them; so do the coins of a
 //! simulation, but with release noise they are tossed with the system's entropy, like its cohorts:
-//! the confidence of a bound is a probability over coins that nobody knew. Those that are in are drawn in every round by the sampler of the clients, with their
-//! probability, and pass the same rule into the same sum; those that are not show what the
-//! statistics are like without. After every round the audit looks at the mean that was released,
+//! the confidence of a bound is a probability over coins that nobody knew. Those that are in are
+//! drawn in every round by the sampler of the clients, with their probability, and pass the same
+//! rule into the same sum; those that are not show what the statistics are like without. After
+//! every round the audit looks at the mean that was released,
 //! and after the last one [`AuditReport`] says what it saw.
 //!
 //! - **The users' guarantee** is what it would be without canaries. They depend on nobody's data,
