@@ -64,6 +64,9 @@ impl fmt::Display for EpsilonInterval {
         if !upper.is_finite() {
             return write!(f, "between {} and infinity", self.lower);
         }
+        if upper <= 0.0 {
+            return f.write_str("at 0");
+        }
         let width = (upper - lower).max(1e-12 * upper).max(1e-15);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
         let digits = (-width.log10()).ceil().clamp(0.0, 15.0) as usize + 1;

@@ -4,8 +4,8 @@ use std::num::NonZeroU64;
 
 use dp_accounting::rdp::{Conversion, Orders, RdpAccountant};
 use dp_accounting::{
-    Accountant, AccountingError, Delta, DpEvent, Epsilon, ExactAccountant, Neighboring,
-    NoiseMultiplier, PldAccountant, Repetitions, Rho, SamplingProbability,
+    Accountant, AccountingError, Delta, DpEvent, Epsilon, EpsilonInterval, ExactAccountant,
+    Neighboring, NoiseMultiplier, PldAccountant, Repetitions, Rho, SamplingProbability,
 };
 
 const RELATIONS: [Neighboring; 3] =
@@ -179,4 +179,19 @@ fn contradictions_are_malformed() {
         let error = accountant.compose(&event, 1).expect_err("eleven of ten");
         assert!(matches!(error, AccountingError::Malformed { .. }), "{error}");
     }
+}
+
+#[test]
+fn intervals_are_shown_rounded_outwards() {
+    let shown = |lower, upper| {
+        let [lower, upper] = [lower, upper].map(|end| Epsilon::new(end).expect("in range"));
+        EpsilonInterval { lower, upper }.to_string()
+    };
+    assert_eq!(
+        shown(1.707_470_644_369, 1.707_470_645_349),
+        "between 1.70747064436 and 1.70747064535"
+    );
+    assert_eq!(shown(0.0, 0.25), "between 0.00 and 0.25");
+    assert_eq!(shown(0.0, 0.0), "at 0");
+    assert!(shown(1.0, f64::INFINITY).starts_with("between 1"));
 }

@@ -73,8 +73,8 @@ pub(super) struct Mixture {
 impl Mixture {
     /// `1 − q + q e^v`, given what `v` itself may be off.
     pub(super) fn new(q: f64, v: Complex64, v_rounding: f64) -> Self {
-        let ln_q = q.ln();
-        if v.re > 40.0 && v.re + ln_q > 0.0 {
+        if v.re > 40.0 && v.re + q.ln() > 0.0 {
+            let ln_q = q.ln();
             let rest = (-v).exp() * ((1.0 - q) / q);
             let share = (rest + 1.0).norm().recip();
             let ln_rest = ln_1p(rest);

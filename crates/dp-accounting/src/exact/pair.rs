@@ -61,6 +61,8 @@ pub(super) struct Grid {
     pub(super) theta: f64,
     first: f64,
     step: f64,
+    /// `ln` of the step over `σ`.
+    ln_step: f64,
     pub(super) nodes: usize,
 }
 
@@ -95,7 +97,7 @@ impl Pair {
             Mixture::new(self.q, v, 3.0 * v.re.abs() + displaced / variance)
         };
         let (square, drift) = (x * x / (2.0 * variance), theta * theta * variance / 2.0);
-        let ln_step = (grid.step / self.sigma).ln();
+        let ln_step = grid.ln_step;
         let normal = Complex64::new(drift - square + ln_step - 0.5 * (2.0 * PI).ln(), -x * theta);
         let normal_rounding = 6.0 * (square + drift)
             + 7.0 * ln_step.abs()
@@ -196,6 +198,12 @@ impl Pair {
         }
     }
 
+    /// A grid on the line that lies `theta` towards the liked side.
+    fn grid_of(self, theta: f64, first: f64, step: f64, nodes: usize) -> Grid {
+        let ln_step = (step / self.sigma).ln();
+        Grid { theta: theta * self.liked_side(), first, step, ln_step, nodes }
+    }
+
     /// The shift that allows the widest steps where nothing grows but the Gaussian factor.
     fn best_shift(self, exponent: f64) -> f64 {
         (2.0 * exponent).sqrt() / self.sigma
@@ -228,7 +236,8 @@ impl Pair {
         let (theta, step) = if shifted > 2.0 * real { (centre, shifted) } else { (0.0, real) };
         let growth = self.ln_growth(theta, c, most, true);
         let (first, last) = self.range(c, s, exponent + growth + 2.0);
-        Grid { theta: theta * self.liked_side(), first, step, nodes: count((last - first) / step) }
+        let nodes = count((last - first) / step);
+        self.grid_of(theta, first, step, nodes)
     }
 
     /// An upper bound on `ln M(c)` for real `c > 0`: above it by at most `2e^−exponent`, and by
@@ -291,7 +300,7 @@ impl Pair {
         if nodes > MOST_POINTS {
             return f64::INFINITY;
         }
-        let grid = Grid { theta: theta * self.liked_side(), first, step, nodes };
+        let grid = self.grid_of(theta, first, step, nodes);
         let mut sum = LogSum::default();
         for k in 0..nodes {
             let point = self.at(&grid, k);

@@ -25,6 +25,9 @@ const LARGEST: f64 = 500.0;
 /// A factor, the size of what it is the sum of, and the tail that it belongs to.
 type Tail = (f64, f64, f64);
 
+/// In place of a third tail where there are two.
+const NONE: Tail = (0.0, 0.0, 0.0);
+
 /// What the loss of add must stay below its largest value, over `q`, for `x*` to be known well.
 const NEAREST: f64 = 1e-8;
 
@@ -45,7 +48,7 @@ pub(crate) fn delta(pair: Pair, epsilon: f64) -> Bounds {
         Shape::Remove => {
             let ln = (growth / q).ln_1p();
             let x = 0.5 + variance * ln;
-            (vec![same(q, 1.0, x), same(-(growth + q), 0.0, x)], x, 8.0 + 4.0 * ln)
+            ([same(q, 1.0, x), same(-(growth + q), 0.0, x), NONE], x, 8.0 + 4.0 * ln)
         }
         Shape::Add => {
             // The loss never exceeds −ln(1 − q).
@@ -60,13 +63,14 @@ pub(crate) fn delta(pair: Pair, epsilon: f64) -> Bounds {
             let ln = inside.ln_1p();
             let x = 0.5 + variance * ln;
             // Lower tails are upper tails mirrored.
-            let tails = vec![tail(kept, size, 0.0, -x), same(-epsilon.exp() * q, 0.0, 1.0 - x)];
+            let second = same(-epsilon.exp() * q, 0.0, 1.0 - x);
+            let tails = [tail(kept, size, 0.0, -x), second, NONE];
             (tails, x, 8.0 / (1.0 + inside) - 4.0 * ln)
         }
         Shape::Replace => {
             let x = normal::output_of_replaced(epsilon, q, sigma);
             let blank = same(-growth * (1.0 - q), 0.0, x);
-            let tails = vec![same(q, 1.0, x), blank, same(-epsilon.exp() * q, -1.0, x)];
+            let tails = [same(q, 1.0, x), blank, same(-epsilon.exp() * q, -1.0, x)];
             let summands = growth.ln().abs() - q.ln() + 0.5 / variance + epsilon;
             (tails, x, 16.0 + 8.0 * summands + 4.0 * x / variance)
         }
