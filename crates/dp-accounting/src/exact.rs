@@ -64,7 +64,9 @@
 //!
 //! Discretisation and truncation errors are bounded rigorously. Rounding is bounded under the
 //! usual model, in which each elementary operation and function is right to a few units in the
-//! last place; it is what limits how narrow an interval can be.
+//! last place; it is what limits how narrow an interval can be. Steps that are composed of several,
+//! as two Gaussians about one sample, have a rounded noise: the upper end is that of a noise rounded
+//! down, the lower end that of one rounded up.
 //!
 //! [ZDW22]: https://arxiv.org/abs/2106.08567
 //! [LRKS25]: https://arxiv.org/abs/2405.20769
@@ -155,34 +157,50 @@ impl ExactAccountant {
     }
 
     /// The processes whose worst is the answer, the likely worst first.
-    fn processes(&self) -> Vec<Process> {
+    fn processes(&self, steps: &[(Mechanism, u64)]) -> Vec<Process> {
         let shapes: &[Shape] = match self.history.relation() {
             Neighboring::AddOrRemoveOne | Neighboring::ZeroOutOne => &[Shape::Remove, Shape::Add],
             Neighboring::ReplaceOne => &[Shape::Replace],
         };
-        let sampled = self.history.steps().iter().any(|(mechanism, _)| {
+        let sampled = steps.iter().any(|(mechanism, _)| {
             !matches!(mechanism, Mechanism::Gaussian { .. } | Mechanism::NonPrivate)
         });
         // Without sampling both directions are the same Gaussian.
         let shapes = if sampled { shapes } else { &shapes[..1] };
-        shapes.iter().map(|&shape| self.process(shape)).collect()
+        shapes.iter().map(|&shape| process(steps, shape)).collect()
     }
 
-    fn process(&self, shape: Shape) -> Process {
-        let term = |(mechanism, count): &(Mechanism, u64)| {
-            #[expect(clippy::cast_precision_loss, reason = "at most 2^53 repetitions are composed")]
-            let count = *count as f64;
-            let step = match *mechanism {
-                Mechanism::Gaussian { sigma } => Step::Gaussian { sigma },
-                Mechanism::SampledGaussian { q, sigma }
-                | Mechanism::ReplacedSampledGaussian { q, sigma } => {
-                    Step::Sampled(Pair { shape, q, sigma })
+    /// The `ε` of such steps at `0 < delta < 1`.
+    fn epsilon_of(
+        &self,
+        steps: &[(Mechanism, u64)],
+        delta: f64,
+    ) -> Result<Interval, AccountingError> {
+        let processes = self.processes(steps);
+        let at = |width: f64| {
+            processes.iter().try_fold(Interval { lower: 0.0, upper: 0.0 }, |so_far, process| {
+                if so_far.lower > 0.0 && solve::is_surely_below(process, so_far.lower, delta) {
+                    return Some(so_far);
                 }
-                _ => return None,
-            };
-            Some(Term { step, count })
+                Some(worst(so_far, solve::epsilon(process, delta, width)?))
+            })
         };
-        Process { terms: self.history.steps().iter().filter_map(term).collect() }
+        self.widths().find_map(at).ok_or_else(|| self.not_reached())
+    }
+
+    /// The `δ` of such steps at a finite `epsilon`.
+    fn delta_of(
+        &self,
+        steps: &[(Mechanism, u64)],
+        epsilon: f64,
+    ) -> Result<Interval, AccountingError> {
+        let processes = self.processes(steps);
+        let at = |width: f64| {
+            processes.iter().try_fold(Interval { lower: 0.0, upper: 0.0 }, |so_far, process| {
+                Some(worst(so_far, solve::delta(process, epsilon, width)?))
+            })
+        };
+        self.widths().find_map(at).ok_or_else(|| self.not_reached())
     }
 
     fn not_reached(&self) -> AccountingError {
@@ -194,6 +212,24 @@ impl ExactAccountant {
                 .to_owned(),
         }
     }
+}
+
+/// What steps are in one direction.
+fn process(steps: &[(Mechanism, u64)], shape: Shape) -> Process {
+    let term = |(mechanism, count): &(Mechanism, u64)| {
+        #[expect(clippy::cast_precision_loss, reason = "at most 2^53 repetitions are composed")]
+        let count = *count as f64;
+        let step = match *mechanism {
+            Mechanism::Gaussian { sigma } => Step::Gaussian { sigma },
+            Mechanism::SampledGaussian { q, sigma }
+            | Mechanism::ReplacedSampledGaussian { q, sigma } => {
+                Step::Sampled(Pair { shape, q, sigma })
+            }
+            _ => return None,
+        };
+        Some(Term { step, count })
+    };
+    Process { terms: steps.iter().filter_map(term).collect() }
 }
 
 /// A width in its range.
@@ -226,17 +262,20 @@ impl Accountant for ExactAccountant {
             // Gaussian losses have no upper bound.
             return Ok(EpsilonInterval { lower: Epsilon::INFINITE, upper: Epsilon::INFINITE });
         }
-        let processes = self.processes();
-        let at = |width: f64| {
-            processes.iter().try_fold(Interval { lower: 0.0, upper: 0.0 }, |so_far, process| {
-                if so_far.lower > 0.0 && solve::is_surely_below(process, so_far.lower, delta) {
-                    return Some(so_far);
-                }
-                Some(worst(so_far, solve::epsilon(process, delta, width)?))
-            })
-        };
-        let found = self.widths().find_map(at).ok_or_else(|| self.not_reached())?;
-        Ok(EpsilonInterval { lower: Epsilon::new(found.lower)?, upper: Epsilon::new(found.upper)? })
+        let found = self.epsilon_of(self.history.steps(), delta)?;
+        let again = |least: &[_]| Ok(self.epsilon_of(least, delta)?.lower);
+        let lower = self.history.outward(found.lower, again)?;
+        Ok(EpsilonInterval { lower: Epsilon::new(lower)?, upper: Epsilon::new(found.upper)? })
+    }
+
+    fn epsilon(&self, delta: Delta) -> Result<Epsilon, AccountingError> {
+        let delta = delta.get();
+        match self.history.plain_epsilon(delta) {
+            Some(found) => Ok(found.upper),
+            None if delta <= 0.0 => Ok(Epsilon::INFINITE),
+            // The lower end would need a second search.
+            None => Ok(Epsilon::new(self.epsilon_of(self.history.steps(), delta)?.upper)?),
+        }
     }
 
     /// Relative to its upper end at most [`width`](ExactAccountant::with_width) wide.
@@ -245,14 +284,18 @@ impl Accountant for ExactAccountant {
         if let Some(found) = self.history.plain_delta(epsilon) {
             return Ok(found);
         }
-        let processes = self.processes();
-        let at = |width: f64| {
-            processes.iter().try_fold(Interval { lower: 0.0, upper: 0.0 }, |so_far, process| {
-                Some(worst(so_far, solve::delta(process, epsilon, width)?))
-            })
-        };
-        let found = self.widths().find_map(at).ok_or_else(|| self.not_reached())?;
-        Ok(DeltaInterval { lower: Delta::new(found.lower)?, upper: Delta::new(found.upper)? })
+        let found = self.delta_of(self.history.steps(), epsilon)?;
+        let again = |least: &[_]| Ok(self.delta_of(least, epsilon)?.lower);
+        let lower = self.history.outward(found.lower, again)?;
+        Ok(DeltaInterval { lower: Delta::new(lower)?, upper: Delta::new(found.upper)? })
+    }
+
+    fn delta(&self, epsilon: Epsilon) -> Result<Delta, AccountingError> {
+        let epsilon = epsilon.get();
+        match self.history.plain_delta(epsilon) {
+            Some(found) => Ok(found.upper),
+            None => Ok(Delta::new(self.delta_of(self.history.steps(), epsilon)?.upper)?),
+        }
     }
 }
 
@@ -276,7 +319,7 @@ mod tests {
             accountant.compose(&round, row[2] as u64).expect("supported");
             for (shape, truth) in [(Shape::Remove, row[4]), (Shape::Add, row[5])] {
                 let what = format!("{shape:?} {row:?}");
-                let process = accountant.process(shape);
+                let process = process(accountant.history.steps(), shape);
                 let found = solve::epsilon(&process, row[3], 1e-9).expect(&what);
                 let slack = 1e-12 * (1.0 + truth);
                 assert!(found.lower <= truth + slack && truth <= found.upper + slack, "{what}");

@@ -3,6 +3,11 @@
 //! Accountants differ in how they price a mechanism, not in what an event tree means, so the
 //! tree is taken apart once, here: composition is flattened, counts multiply, nested Poisson
 //! sampling multiplies its rates, and what lies under one sampling becomes one mechanism.
+//!
+//! Numbers that are composed of several, as the noise of two Gaussians about one sample, are
+//! rounded, so every event is taken apart twice: with each rounding towards more privacy loss, which
+//! is what upper bounds are made of, and with each towards less, for lower bounds. Where nothing is
+//! rounded both are the same.
 
 mod tree;
 
@@ -105,6 +110,10 @@ macro_rules! answered_by_history {
 }
 pub(crate) use answered_by_history;
 
+/// A mechanism with its roundings towards more loss and towards less; of the latter nothing
+/// remains where the loss is too small for a float.
+type Both = (Mechanism, Option<Mechanism>);
+
 /// Mechanisms and how often each was used; equal ones stand together.
 ///
 /// What all accountants do alike is here: taking events apart, refusing what the [`Terms`] do not
@@ -113,7 +122,9 @@ pub(crate) use answered_by_history;
 pub(crate) struct History {
     terms: Terms,
     steps: Vec<(Mechanism, u64)>,
-    places: HashMap<Key, usize>,
+    /// The same mechanisms, rounded towards less loss.
+    least: Vec<Option<Mechanism>>,
+    places: HashMap<(Key, Option<Key>), usize>,
 }
 
 impl History {
@@ -123,11 +134,11 @@ impl History {
         relation: Neighboring,
         supports: fn(&Mechanism) -> bool,
     ) -> Self {
-        Self::under(Terms { accountant, relation, supports })
+        Self::under(Terms { accountant, relation, supports, rounding: Rounding::Dearer })
     }
 
     fn under(terms: Terms) -> Self {
-        Self { terms, steps: Vec::new(), places: HashMap::new() }
+        Self { terms, steps: Vec::new(), least: Vec::new(), places: HashMap::new() }
     }
 
     /// The name of the accountant whose history it is.
@@ -176,29 +187,56 @@ impl History {
         Self::under(self.terms).visit(event, 1)
     }
 
-    /// The mechanisms in order of first use.
+    /// The mechanisms in order of first use, each with at least the loss of what was composed.
     pub(crate) fn steps(&self) -> &[(Mechanism, u64)] {
         &self.steps
+    }
+
+    /// Mechanisms that have at most the loss of what was composed; nothing if [`steps`](Self::steps)
+    /// are free of rounding and serve as well.
+    fn least_steps(&self) -> Option<Vec<(Mechanism, u64)>> {
+        let both = || self.steps.iter().zip(&self.least);
+        if both().all(|((step, _), least)| least.as_ref() == Some(step)) {
+            return None;
+        }
+        let least = both().filter_map(|((_, count), least)| Some((least.clone()?, *count)));
+        Some(least.collect())
+    }
+
+    /// The lower end of an interval, which is `lower` for the [`steps`](Self::steps), moved to what
+    /// `find` says of steps that are rounded towards less loss, if any are rounded.
+    pub(crate) fn outward(
+        &self,
+        lower: f64,
+        find: impl FnOnce(&[(Mechanism, u64)]) -> Result<f64, AccountingError>,
+    ) -> Result<f64, AccountingError> {
+        match self.least_steps() {
+            None => Ok(lower),
+            Some(steps) if steps.is_empty() => Ok(0.0),
+            Some(steps) => Ok(find(&steps)?.min(lower)),
+        }
     }
 
     /// Adds `count` times `event`; either all of it or, on an error, nothing.
     pub(crate) fn compose(&mut self, event: &DpEvent, count: u64) -> Result<(), AccountingError> {
         let mut new = Self::under(self.terms);
         new.visit(event, count)?;
-        for (mechanism, count) in &new.steps {
-            let already = self.places.get(&mechanism.key()).map_or(0, |&at| self.steps[at].1);
-            checked(already.checked_add(*count))?;
+        for (key, at) in &new.places {
+            let already = self.places.get(key).map_or(0, |&at| self.steps[at].1);
+            checked(already.checked_add(new.steps[*at].1))?;
         }
-        for (mechanism, count) in new.steps {
-            self.add(mechanism, count)?;
+        for ((mechanism, count), least) in new.steps.into_iter().zip(new.least) {
+            self.add((mechanism, least), count)?;
         }
         Ok(())
     }
 
-    fn add(&mut self, mechanism: Mechanism, count: u64) -> Result<(), AccountingError> {
-        let at = *self.places.entry(mechanism.key()).or_insert(self.steps.len());
+    fn add(&mut self, (mechanism, least): Both, count: u64) -> Result<(), AccountingError> {
+        let key = (mechanism.key(), least.as_ref().map(Mechanism::key));
+        let at = *self.places.entry(key).or_insert(self.steps.len());
         if at == self.steps.len() {
             self.steps.push((mechanism, 0));
+            self.least.push(least);
         }
         self.steps[at].1 = checked(self.steps[at].1.checked_add(count))?;
         Ok(())
@@ -220,7 +258,12 @@ impl History {
             _ => match single(event, &terms)? {
                 Some(mechanism) if count > 0 => {
                     if (terms.supports)(&mechanism) {
-                        self.add(mechanism, count)
+                        // Of the best of many runs nobody knows a lower bound.
+                        let least = match mechanism {
+                            Mechanism::Selected { .. } => Some(mechanism.clone()),
+                            _ => single(event, &terms.cheaper())?,
+                        };
+                        self.add((mechanism, least), count)
                     } else {
                         Err(terms.unsupported(event))
                     }
@@ -240,9 +283,35 @@ struct Terms {
     relation: Neighboring,
     /// Which mechanisms the accountant can price.
     supports: fn(&Mechanism) -> bool,
+    /// Which way composed numbers are rounded.
+    rounding: Rounding,
+}
+
+/// Which way a number that is not exact is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rounding {
+    /// So that the privacy loss is rather too large: for what is promised.
+    Dearer,
+    /// So that it is rather too small: for the lower end of an interval.
+    Cheaper,
 }
 
 impl Terms {
+    /// For the lower end of an interval.
+    fn cheaper(self) -> Self {
+        Self { rounding: Rounding::Cheaper, ..self }
+    }
+
+    /// A number of which more is dearer, computed with a relative error of at most `units` half
+    /// units in the last place.
+    fn loss(&self, value: f64, units: f64) -> f64 {
+        // Twice what is needed, which also pays for rounding the product.
+        match self.rounding {
+            Rounding::Dearer => value * (1.0 + units.max(1.0) * f64::EPSILON),
+            Rounding::Cheaper => value * (1.0 - units.max(1.0) * f64::EPSILON),
+        }
+    }
+
     fn unsupported(&self, event: &DpEvent) -> AccountingError {
         AccountingError::Unsupported {
             accountant: self.accountant,
@@ -287,7 +356,7 @@ fn single(event: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, Accountin
         _ => {
             let mut total = Total::default();
             total.add(event, 1.0, terms)?;
-            Ok(total.alone(terms.relation))
+            Ok(total.alone(terms))
         }
     }
 }
@@ -326,9 +395,16 @@ fn response(
 /// `inner` on a Poisson sample with probability `q`.
 fn poisson(q: f64, inner: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, AccountingError> {
     if let DpEvent::PoissonSampled { probability, event } = inner {
-        // Thinning a sample is sampling once; the product is rounded up, against us, but for none.
+        // Thinning a sample is sampling once. A product with 0 or 1 is exact.
         let (outer, inner) = (q, probability.get());
-        let product = if outer > 0.0 && inner > 0.0 { (outer * inner).next_up() } else { 0.0 };
+        let product = if outer.min(inner) > 0.0 && outer.max(inner) < 1.0 {
+            match terms.rounding {
+                Rounding::Dearer => (outer * inner).next_up(),
+                Rounding::Cheaper => (outer * inner).next_down().max(0.0),
+            }
+        } else {
+            outer * inner
+        };
         return poisson(product.min(1.0), event, terms);
     }
     let mut total = Total::default();
@@ -337,20 +413,24 @@ fn poisson(q: f64, inner: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, 
         return Ok(None);
     }
     if q >= 1.0 {
-        return Ok(total.alone(terms.relation));
+        return Ok(total.alone(terms));
+    }
+    if q < LEAST_RATE && terms.rounding == Rounding::Cheaper {
+        return Ok(None);
     }
     let q = q.max(LEAST_RATE);
     match (total.kind, terms.relation) {
         (None, _) => Ok(None),
         (Some(Kind::NonPrivate), _) => Ok(Some(Mechanism::NonPrivate)),
         (Some(Kind::Gaussian), Neighboring::AddOrRemoveOne | Neighboring::ZeroOutOne) => {
-            Ok(Some(Mechanism::SampledGaussian { q, sigma: total.sigma() }))
+            Ok(total.sigma(terms).map(|sigma| Mechanism::SampledGaussian { q, sigma }))
         }
         (Some(Kind::Gaussian), Neighboring::ReplaceOne) => {
-            Ok(Some(Mechanism::ReplacedSampledGaussian { q, sigma: total.sigma() }))
+            Ok(total.sigma(terms).map(|sigma| Mechanism::ReplacedSampledGaussian { q, sigma }))
         }
         (Some(Kind::Pure), Neighboring::AddOrRemoveOne) => {
-            Ok(Some(Mechanism::Pure { epsilon: amplified(q, total.amount) }))
+            let epsilon = amplified(q, total.amount(terms), terms);
+            Ok(Some(Mechanism::Pure { epsilon }))
         }
         // Leaving a record out is not replacing it, so nothing is known of the sampled release.
         (Some(Kind::Pure | Kind::Zcdp), _) => Err(terms.unsupported(inner)),
@@ -377,17 +457,21 @@ fn fixed_size(
         return Ok(None);
     }
     if sample == population {
-        return Ok(total.alone(terms.relation));
+        return Ok(total.alone(terms));
     }
-    #[expect(clippy::cast_precision_loss, reason = "rounded up below")]
-    let q = (sample as f64 / population as f64).next_up().min(1.0);
+    // Both counts and their quotient are rounded.
+    #[expect(clippy::cast_precision_loss, reason = "allowed for")]
+    let q = terms.loss(sample as f64 / population as f64, 3.0).min(1.0);
     match total.kind {
         None => Ok(None),
         Some(Kind::NonPrivate) => Ok(Some(Mechanism::NonPrivate)),
-        Some(Kind::Pure) => Ok(Some(Mechanism::Pure { epsilon: amplified(q, total.amount) })),
+        Some(Kind::Pure) => {
+            let epsilon = amplified(q, total.amount(terms), terms);
+            Ok(Some(Mechanism::Pure { epsilon }))
+        }
         Some(Kind::Gaussian) => {
-            let sigma = total.sigma() / terms.relation.distance();
-            Ok(Some(Mechanism::SubsetGaussian { rate: q, sigma }))
+            let sigma = total.sigma(terms).map(|sigma| sigma / terms.relation.distance());
+            Ok(sigma.map(|sigma| Mechanism::SubsetGaussian { rate: q, sigma }))
         }
         Some(Kind::Zcdp) => Err(terms.unsupported(inner)),
     }
@@ -395,12 +479,17 @@ fn fixed_size(
 
 /// What pure `epsilon` becomes under sampling with rate `q`: `ln(1 + q (e^epsilon − 1))`,
 /// [Balle, Barthe and Gaboardi 2018](https://arxiv.org/abs/1807.01647), Theorems 8 and 9.
-fn amplified(q: f64, epsilon: f64) -> f64 {
-    if epsilon > 30.0 {
-        // The same, without the overflow.
-        epsilon + (q + (1.0 - q) * (-epsilon).exp()).ln()
-    } else {
-        (q * epsilon.exp_m1()).ln_1p()
+fn amplified(q: f64, epsilon: f64, terms: &Terms) -> f64 {
+    if epsilon <= 700.0 {
+        return terms.loss((q * epsilon.exp_m1()).ln_1p(), 16.0);
+    }
+    // The same without the overflow: with x = epsilon + ln q, ln(1 − q + e^x).
+    let x = epsilon + q.ln();
+    let value = if x > 0.0 { x + ((1.0 - q) * (-x).exp()).ln_1p() } else { (x.exp() - q).ln_1p() };
+    let slack = 8.0 * f64::EPSILON * (epsilon - q.ln());
+    match terms.rounding {
+        Rounding::Dearer => value + slack,
+        Rounding::Cheaper => (value - slack).max(0.0),
     }
 }
 
@@ -410,6 +499,8 @@ struct Total {
     kind: Option<Kind>,
     /// Sum of `1/z²`, of `ε` or of `ρ`.
     amount: f64,
+    /// A bound on the relative error of the sum, in half units in the last place.
+    units: f64,
     /// The multiplier itself where a single Gaussian is all there is: no rounding then.
     only: Option<f64>,
 }
@@ -427,6 +518,8 @@ impl Total {
     fn add(&mut self, event: &DpEvent, count: f64, terms: &Terms) -> Result<(), AccountingError> {
         // Whatever joins it, a Gaussian is then no longer alone.
         let mut only = None;
+        // Amounts are rounded so many times, below.
+        let mut units = 0.0;
         let (kind, amount) = match event {
             DpEvent::NoOp => return Ok(()),
             DpEvent::Composed { events } => {
@@ -435,11 +528,15 @@ impl Total {
             #[expect(clippy::cast_precision_loss, reason = "at most 2^53, checked by the caller")]
             DpEvent::SelfComposed { count: times, event } => {
                 checked(Some(times.get()))?;
-                return self.add(event, count * times.get() as f64, terms);
+                let product = count * times.get() as f64;
+                let exact = product <= MOST_REPETITIONS as f64;
+                let product = if exact { product } else { terms.loss(product, 1.0) };
+                return self.add(event, product, terms);
             }
             DpEvent::NonPrivate => (Kind::NonPrivate, 0.0),
             DpEvent::Gaussian { noise_multiplier: z } if z.get() > 0.0 => {
                 only = (self.kind.is_none() && count <= 1.0).then(|| z.get());
+                units = 2.0;
                 (Kind::Gaussian, z.get().powi(-2))
             }
             DpEvent::Gaussian { .. } => (Kind::NonPrivate, 0.0),
@@ -449,6 +546,7 @@ impl Total {
             DpEvent::DiscreteGaussian { noise_multiplier: z } if z.get() > 0.0 => {
                 // Half the squared distance over the variance: Canonne, Kamath and Steinke
                 // 2020, Proposition 5, coordinate by coordinate.
+                units = 3.0;
                 (Kind::Zcdp, 0.5 * (terms.relation.distance() / z.get()).powi(2))
             }
             DpEvent::TreeAggregation { noise_multiplier: z, steps } => {
@@ -459,6 +557,7 @@ impl Total {
                     return Ok(());
                 }
                 if z.get() > 0.0 {
+                    units = 2.0;
                     (Kind::Gaussian, levels / (z.get() * z.get()))
                 } else {
                     (Kind::NonPrivate, 0.0)
@@ -480,6 +579,7 @@ impl Total {
                     // An upper bound only: as zCDP, nobody takes it for the exact price.
                     squared if z.get() > 0.0 => {
                         let distance = terms.relation.distance() / z.get();
+                        units = 4.0;
                         (Kind::Zcdp, 0.5 * squared * distance * distance)
                     }
                     _ => (Kind::NonPrivate, 0.0),
@@ -487,6 +587,7 @@ impl Total {
             }
             // Laplace noise is pure; under sampling that is all that is used of it.
             DpEvent::Laplace { noise_multiplier: b } if b.get() > 0.0 => {
+                units = 1.0;
                 (Kind::Pure, terms.relation.distance() / b.get())
             }
             DpEvent::DiscreteGaussian { .. } | DpEvent::Laplace { .. } => (Kind::NonPrivate, 0.0),
@@ -503,23 +604,38 @@ impl Total {
             Some(_) if kind == Kind::NonPrivate => Some(Kind::NonPrivate),
             Some(_) => return Err(terms.unsupported(event)),
         };
+        // A product and a sum are rounded once more each, where there are any.
+        let product = if count <= 1.0 { units } else { units + 1.0 };
+        self.units = if self.amount <= 0.0 { product } else { self.units.max(product) + 1.0 };
         self.amount += count * amount;
         Ok(())
     }
 
     /// The total without any sampling around it.
-    fn alone(self, relation: Neighboring) -> Option<Mechanism> {
+    fn alone(self, terms: &Terms) -> Option<Mechanism> {
         Some(match self.kind? {
             Kind::NonPrivate => Mechanism::NonPrivate,
-            Kind::Gaussian => Mechanism::Gaussian { sigma: self.sigma() / relation.distance() },
-            Kind::Pure => Mechanism::Pure { epsilon: self.amount },
-            Kind::Zcdp => Mechanism::Zcdp { rho: self.amount },
+            Kind::Gaussian => {
+                Mechanism::Gaussian { sigma: self.sigma(terms)? / terms.relation.distance() }
+            }
+            Kind::Pure => Mechanism::Pure { epsilon: self.amount(terms) },
+            Kind::Zcdp => Mechanism::Zcdp { rho: self.amount(terms) },
         })
     }
 
-    /// The noise multiplier of one Gaussian that tells as much as all of them together.
-    fn sigma(self) -> f64 {
-        self.only.unwrap_or_else(|| self.amount.sqrt().recip()).min(MOST_NOISE)
+    /// The sum, rounded as `terms` want it.
+    fn amount(self, terms: &Terms) -> f64 {
+        if self.units > 0.0 { terms.loss(self.amount, self.units) } else { self.amount }
+    }
+
+    /// The noise multiplier of one Gaussian that tells as much as all of them together; of less
+    /// loss than a float holds nothing is left where it is rounded down.
+    fn sigma(self, terms: &Terms) -> Option<f64> {
+        let sigma = self.only.unwrap_or_else(|| terms.loss(self.amount(terms).sqrt(), 2.0).recip());
+        match terms.rounding {
+            Rounding::Dearer => Some(sigma.min(MOST_NOISE)),
+            Rounding::Cheaper => (sigma <= MOST_NOISE).then_some(sigma),
+        }
     }
 }
 
@@ -536,3 +652,6 @@ const MOST_REPETITIONS: u64 = 1 << 53;
 fn checked(count: Option<u64>) -> Result<u64, AccountingError> {
     count.filter(|&count| count <= MOST_REPETITIONS).ok_or(AccountingError::TooManyRepetitions)
 }
+
+#[cfg(test)]
+mod tests;

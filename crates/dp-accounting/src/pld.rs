@@ -116,19 +116,14 @@ impl PldAccountant {
     }
 
     /// The composed grids whose worst is the answer.
-    fn composed(&self) -> Result<Vec<Composed>, AccountingError> {
-        let two_sided = self
-            .history
-            .steps()
-            .iter()
-            .any(|(step, _)| matches!(step, Mechanism::SampledGaussian { .. }));
+    fn composed(&self, steps: &[(Mechanism, u64)]) -> Result<Vec<Composed>, AccountingError> {
+        let two_sided =
+            steps.iter().any(|(step, _)| matches!(step, Mechanism::SampledGaussian { .. }));
         let sides: &[Side] = if two_sided { &[Side::Remove, Side::Add] } else { &[Side::Remove] };
         sides
             .iter()
             .map(|&side| {
-                let steps: Vec<Repeated> = self
-                    .history
-                    .steps()
+                let steps: Vec<Repeated> = steps
                     .iter()
                     .filter_map(|(mechanism, count)| {
                         #[expect(clippy::cast_precision_loss, reason = "at most 2^53")]
@@ -163,15 +158,21 @@ impl Accountant for PldAccountant {
             return Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: Epsilon::INFINITE });
         }
         let (mut lower, mut upper) = (0.0_f64, 0.0_f64);
-        for grid in self.composed()? {
+        let from_below = |grid: &Composed| {
+            crossing(grid.last().max(0.0), |epsilon| grid.lower(epsilon) < delta).0
+        };
+        for grid in self.composed(self.history.steps())? {
             let last = grid.last().max(0.0);
             upper = upper.max(if grid.upper(last) > delta {
                 f64::INFINITY
             } else {
                 crossing(last, |epsilon| grid.upper(epsilon) <= delta).1
             });
-            lower = lower.max(crossing(last, |epsilon| grid.lower(epsilon) < delta).0);
+            lower = lower.max(from_below(&grid));
         }
+        let lower = self.history.outward(lower, |least| {
+            Ok(self.composed(least)?.iter().map(from_below).fold(0.0, f64::max))
+        })?;
         Ok(EpsilonInterval { lower: Epsilon::new(lower.min(upper))?, upper: Epsilon::new(upper)? })
     }
 
@@ -181,10 +182,13 @@ impl Accountant for PldAccountant {
             return Ok(found);
         }
         let (mut lower, mut upper) = (0.0_f64, 0.0_f64);
-        for grid in self.composed()? {
+        for grid in self.composed(self.history.steps())? {
             lower = lower.max(grid.lower(epsilon));
             upper = upper.max(grid.upper(epsilon));
         }
+        let lower = self.history.outward(lower, |least| {
+            Ok(self.composed(least)?.iter().map(|grid| grid.lower(epsilon)).fold(0.0, f64::max))
+        })?;
         Ok(DeltaInterval { lower: Delta::new(lower)?, upper: Delta::new(upper)? })
     }
 }
