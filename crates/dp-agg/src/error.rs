@@ -77,6 +77,19 @@ pub enum AggregateError {
         /// What does not fit.
         what: &'static str,
     },
+    /// Release noise so small that it would be close to none.
+    #[error(
+        "release noise on {what} would have a deviation of {steps} steps of its grid, and at least \
+         1024 are needed: {advice}"
+    )]
+    TooLittleNoise {
+        /// On what.
+        what: &'static str,
+        /// The deviation, in steps.
+        steps: f64,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness: {message}")]
     Entropy {
@@ -94,4 +107,19 @@ pub(crate) fn in_range(
 ) -> Result<f64, AggregateError> {
     // Adding zero turns -0.0 into 0.0.
     if holds { Ok(value + 0.0) } else { Err(AggregateError::OutOfRange { what, range, value }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_in_range_is_kept_and_minus_zero_becomes_zero() {
+        for (value, kept) in [(-0.0_f64, 0.0_f64), (0.0, 0.0), (2.5, 2.5), (-3.0, -3.0)] {
+            let found = in_range(value, true, "it", "anywhere").expect("it holds");
+            assert_eq!(found.to_bits(), kept.to_bits(), "{value}");
+        }
+        let error = in_range(2.5, false, "it", "[0, 1]").expect_err("it does not");
+        assert_eq!(error.to_string(), "it must lie in [0, 1], not 2.5");
+    }
 }

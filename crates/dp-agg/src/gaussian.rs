@@ -219,6 +219,14 @@ impl GaussianAggregator {
     }
 }
 
+/// The least float that is not below `a · b`, of positive numbers whose product is no smaller
+/// than 1e-290: noise is never below what its multiplier says.
+fn product_rounded_up(a: f64, b: f64) -> f64 {
+    let product = a * b;
+    // Fused, the error of the product is exact.
+    if a.mul_add(b, -product) > 0.0 { product.next_up() } else { product }
+}
+
 impl Aggregator for GaussianAggregator {
     fn rule(&self) -> UpdateRule {
         let clip = UpdateRule { clip_norm: Some(self.clip.norm()), ..UpdateRule::default() };
@@ -233,7 +241,8 @@ impl Aggregator for GaussianAggregator {
         } else {
             self.split.values()
         };
-        NoiseSpec::new(dim, grid, multiplier * clip, self.split.count_stddev())
+        let stddev = product_rounded_up(multiplier, clip);
+        NoiseSpec::new(dim, grid, stddev, self.split.count_stddev())
             .and_then(|spec| spec.with_zeroing_count(self.split.zeroing_stddev()))
             .expect("the split bounds the multiplier, and a step is at least 2^-31 of the clip")
     }

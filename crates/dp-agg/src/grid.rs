@@ -113,6 +113,35 @@ mod tests {
         assert!((round_to_whole(far) - far).abs() < f64::EPSILON);
     }
 
+    /// The radius leaves room for what rounding can add: half a step a coordinate, and in the norm and
+    /// the scaling one unit a coordinate.
+    #[test]
+    fn the_radius_leaves_room_for_the_grid_and_for_arithmetic() {
+        for clip in [1e-3, 0.1, 1.0, 1.9, 3.7e5] {
+            let grid = Grid::for_clip(clip);
+            for dim in [1, 1000, 199_210, 1 << 25, 1 << 31] {
+                let on_grid = 0.5 * (dim as f64).sqrt() * grid.step();
+                let arithmetic = clip * (dim as f64 + 8.0) * 0.5 * f64::EPSILON;
+                let room = clip - grid.radius(clip, dim);
+                // Both differences are exact; the room itself is rounded by one unit of the clip.
+                assert!(room >= on_grid + arithmetic, "{clip}, {dim}: {room}");
+                assert!(room <= on_grid + 3.0 * arithmetic, "{clip}, {dim}: {room}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_clip_norm_has_the_grid_of_unbounded_updates() {
+        for clip in [0.0, -1.0, f64::INFINITY, f64::NAN] {
+            assert_eq!(Grid::for_clip(clip), Grid::unbounded(), "{clip}");
+        }
+        assert_eq!(Grid::unbounded().step().to_bits(), 2.0_f64.powi(-36).to_bits());
+        let grid = Grid::for_clip(1.0);
+        assert_eq!(grid.step().to_bits(), 2.0_f64.powi(-30).to_bits());
+        assert_eq!(grid.to_steps(3.0 * 2.0_f64.powi(-30)).to_bits(), 3.0_f64.to_bits());
+        assert_eq!(grid.to_steps(-0.25).to_bits(), (-(2.0_f64.powi(28))).to_bits());
+    }
+
     #[test]
     fn a_clip_of_zero_leaves_no_radius() {
         assert!(Grid::for_clip(0.0).radius(0.0, 1000) <= 0.0);

@@ -16,12 +16,59 @@
 //! on the count has a stream for itself. **A key serves one round**: whoever hands one out must
 //! derive another for every round and every run.
 //!
-//! The discrete Gaussian on the integers with scale `σ` costs no more than the continuous one:
-//! for whole-number sums of sensitivity `Δ` it satisfies `Δ²/(2σ²)`-concentrated differential
-//! privacy, in one dimension and in many ([CKS20], Theorem 14). Steps are at least `2^30` finer
-//! than the clip norm, so with subsampling its divergences agree with the continuous Gaussian's
-//! far beyond the digits of any accountant; in release mode `σ` is rounded up to a whole number
-//! of steps.
+//! # What release noise costs
+//!
+//! A release is priced as a continuous Gaussian of deviation `σ`. What is drawn is a discrete
+//! Gaussian of scale `σ_d`, on steps of at most `2^-30` clip norms for a sum and of `2^-20` clients
+//! for a count. With both in steps, the scale is the whole number
+//!
+//! ```text
+//! σ_d = ⌈ √(σ² + 8²) ⌉,    P(x) ∝ exp(−x² / (2σ_d²)) for whole x
+//! ```
+//!
+//! and the price holds for whatever is done with it: under every sampling and neighbouring
+//! relation, for `(ε, δ)` and for every Rényi order, whole or not, composed in any way. What is
+//! released is, but for a factor that is stated here, computed from what the continuous mechanism
+//! releases. Let `e(s) = 2 Σ_{k≥1} exp(−2π²s²k²)`; `e(8) < 1e-548`.
+//!
+//! **Theorem.** A mechanism releases whole vectors with discrete Gaussian noise, `n` coordinates in
+//! all, however many rounds and however later ones depend on earlier; its twin adds continuous noise
+//! of `σ² = σ_d² − s²` instead and then moves every coordinate `x`, on its own, to a whole `y` with
+//! probability proportional to `exp(−(y − x)²/(2s²))`. The probabilities of every outcome under the
+//! two have a ratio between `(1 − e(s))ⁿ/(1 + e(s))ⁿ` and `(1 + e(s))ⁿ`.
+//!
+//! *Proof.* By Poisson's summation formula `Σ_y exp(−(y − x)²/(2s²)) = s√(2π) (1 + 2 Σ_k
+//! exp(−2π²s²k²) cos(2πkx))`, within a factor `1 ± e(s)` of `s√(2π)` for all `x`. The twin's chance
+//! of `y` around a whole centre `c` is the mean, over `x ~ N(c, σ²)`, of `exp(−(y − x)²/(2s²))` over
+//! that sum. The mean of the numerator is `s√(2π)` times the density of `N(c, σ² + s²)` at `y`, so
+//! that the chance is that density within factors `1/(1 ± e(s))`. That of the discrete Gaussian is
+//! the same density over `1 + e(σ_d)`, and `0 ≤ e(σ_d) ≤ e(s)`. Neither factor depends on the centre, so
+//! mixtures over samples keep them, and factors of coordinates and of rounds, given the past, multiply.
+//!
+//! The move in the twin is post-processing, which costs nothing. So if the continuous mechanism is
+//! `(ε, δ)` differentially private, the one that is released is `(ε + 3n·e(8), (1 + 2n·e(8))·δ)`
+//! differentially private, as long as `n·e(8)` is below 1/4, and its Rényi divergence of order `α` is
+//! larger by at most `(3α − 2)/(α − 1) · n·e(8)`. A run of `2^31` coordinates over `2^53` rounds has
+//! `n < 1e26`: **the allowance is below 1e-520**, in `ε` and relative to `δ`. It is stated here, and not
+//! added to any price: no float can show it.
+//!
+//! **At whole orders nothing is lost at all.** For a whole shift `Δ` and every real `j` the moment of
+//! the likelihood ratio `r` of two discrete Gaussians a distance `Δ` apart is
+//!
+//! ```text
+//! E[r^j] = exp(j(j − 1) |Δ|²/(2σ_d²)) · Π_i θ(jΔ_i)/θ(0),    θ(c) = Σ_x exp(−(x − c)²/(2σ_d²))
+//! ```
+//!
+//! and `θ` has period 1 and its maximum at whole numbers. At whole `j` that is exactly the continuous
+//! Gaussian's moment of the same scale, and below it at others ([CKS20], Proposition 5): without
+//! sampling no order costs more than with continuous noise. The Poisson-sampled moment `E[((1 − q) +
+//! q·r)^α]` of whole order, with a client against without, is a sum of such moments, so that it too is
+//! exactly the continuous one; between whole orders, and for `δ`, the theorem says how far it may lie
+//! above.
+//!
+//! Where the deviation is below `2^10` steps (a multiplier below `2^-20`, a count's deviation below
+//! `2^-10` clients) release noise is refused: nothing would be wrong with it, but so little noise
+//! is a mistake.
 //!
 //! [CKS20]: https://arxiv.org/abs/2004.00010
 
@@ -37,11 +84,17 @@ use crate::mistake::{Mistake, made};
 /// Coordinates that share one stream.
 const CHUNK: usize = 8192;
 
-/// The stream of the count; coordinates use the streams from 1 upwards.
+/// The stream of the count behind the clip norm, which serves nothing else.
 const COUNT_STREAM: u64 = 0;
+
+/// The stream of the first chunk of coordinates; those of the others follow.
+const FIRST_CHUNK: u64 = 1;
 
 /// The stream of the count behind a noised zeroing threshold: no model has so many chunks.
 const ZEROING_STREAM: u64 = u64::MAX;
+
+/// Deviation, in steps, below which release noise is refused.
+const LEAST_RELEASED: f64 = 1024.0; // 2^10
 
 /// Steps per client on the grid of the count: half a client is a whole number of steps.
 const COUNT_STEPS: f64 = 1_048_576.0; // 2^20
@@ -64,11 +117,6 @@ impl std::fmt::Display for NoiseMode {
             Self::Release => "release noise: exact discrete Gaussian, system entropy",
         })
     }
-}
-
-/// The stream of the count behind the clip norm, which serves nothing else.
-fn count_stream() -> u64 {
-    COUNT_STREAM + u64::from(made(Mistake::CountSharesStream))
 }
 
 /// Where the randomness of one round comes from.
@@ -172,16 +220,39 @@ impl NoiseSpec {
         self.count_stddev
     }
 
+    /// Whether release noise of this spec would be drawn: wherever there is a deviation, it is at
+    /// least `2^10` steps of its grid.
+    ///
+    /// # Errors
+    /// [`AggregateError::TooLittleNoise`] if not.
+    pub fn check_release(&self) -> Result<(), AggregateError> {
+        let sum = "raise the noise multiplier, which must be at least 1e-6, or set it to 0";
+        let count = "raise the deviation of that count, which must be at least 0.001 clients";
+        for (what, steps, advice) in [
+            ("the sum", self.stddev / self.grid.step(), sum),
+            ("the count behind the clip norm", self.count_stddev * COUNT_STEPS, count),
+            ("the count behind the zeroing threshold", self.zeroing_stddev * COUNT_STEPS, count),
+        ] {
+            if steps > 0.0 && steps < LEAST_RELEASED {
+                return Err(AggregateError::TooLittleNoise { what, steps, advice });
+            }
+        }
+        Ok(())
+    }
+
     /// Draws the noise, in parallel. It may be used for one release.
     ///
     /// # Errors
-    /// [`AggregateError::Entropy`] if the operating system gives no randomness.
+    /// [`AggregateError::Entropy`] if the operating system gives no randomness; from it also
+    /// those of [`check_release`](Self::check_release).
     pub fn draw(&self, source: &NoiseSource) -> Result<Noise, AggregateError> {
         let stddev_steps = self.stddev / self.grid.step();
         let dim = if self.stddev > 0.0 { self.dim } else { 0 };
         let mut steps = vec![0.0; dim];
+        let mistaken = made(Mistake::CountSharesStream);
+        let count_stream = if mistaken { FIRST_CHUNK } else { COUNT_STREAM };
         let counts = [
-            (self.count_stddev * COUNT_STEPS, count_stream()),
+            (self.count_stddev * COUNT_STEPS, count_stream),
             (self.zeroing_stddev * COUNT_STEPS, ZEROING_STREAM),
         ];
         let [count_steps, zeroing_steps] = match source {
@@ -190,6 +261,7 @@ impl NoiseSpec {
                 counts.map(|(stddev, stream)| simulation::count(stddev, key, stream))
             }
             NoiseSource::Release => {
+                self.check_release()?;
                 let key = discrete_gaussian::system_key()?;
                 discrete_gaussian::fill(&mut steps, stddev_steps, &key);
                 counts.map(|(stddev, stream)| discrete_gaussian::count(stddev, &key, stream))

@@ -9,8 +9,8 @@
 //! z = (z_v⁻² + (2·s_b)⁻²)^(−1/2),   so that   z_v = (z⁻² − (2·s_b)⁻²)^(−1/2)
 //! ```
 //!
-//! ([ATMR21], Theorem 1). `z` is what a user asks for and what an accountant prices; `z_v`, a
-//! little above it, is what the updates get.
+//! ([ATMR21], Theorem 1). `z` is what a user asks for; `z_v`, a little above it and rounded up, is
+//! what the updates get, so that both releases together cost no more than a Gaussian of `z`.
 //!
 //! [ATMR21]: https://arxiv.org/abs/1905.03871
 
@@ -58,14 +58,16 @@ impl NoiseSplit {
             return Ok(Self { total, values: 0.0, count_stddev, zeroing_stddev: 0.0 });
         }
         let count_stddev = count_stddev.unwrap_or(0.05 * expected);
-        let sensitivity = if made(Mistake::CountSensitivityOne) { 1.0 } else { 0.5 };
-        let share = total * sensitivity / count_stddev;
-        // Also refuses a deviation of zero, where the share is infinite.
-        if share >= 1.0 {
+        let count = count_stddev * if made(Mistake::CountSensitivityOne) { 1.0 } else { 2.0 };
+        if total >= count {
             let noise_multiplier = total;
             return Err(AggregateError::NothingLeftForValues { noise_multiplier, count_stddev });
         }
-        let values = total / ((1.0 - share) * (1.0 + share)).sqrt();
+        // z·c/√((c − z)(c + z)) with c = 2·s_b: six roundings, none of them of a difference that
+        // was rounded before. Raised by more than they can lower it: together the two releases
+        // cost no more than z alone.
+        let values = total / ((count - total) * (count + total)).sqrt() * count;
+        let values = values * (1.0 + 8.0 * f64::EPSILON);
         let holds = values <= LARGEST_MULTIPLIER;
         in_range(values, holds, "noise multiplier left for the updates", "[0, 65536]")?;
         Ok(Self { total, values, count_stddev, zeroing_stddev: 0.0 })

@@ -38,7 +38,36 @@ fn multipliers(event: &DpEvent) -> Vec<f64> {
     }
 }
 
+/// `a·b` as a sum of two floats, without error.
+fn product(a: f64, b: f64) -> [f64; 2] {
+    [a * b, a.mul_add(b, -(a * b))]
+}
+
+/// `[a, a']·[b, b']`, right to some 30 digits.
+fn product_of_pairs(a: [f64; 2], b: [f64; 2]) -> [f64; 2] {
+    let [high, low] = product(a[0], b[0]);
+    let low = low + (a[0] * b[1] + a[1] * b[0]);
+    [high + low, low - ((high + low) - high)]
+}
+
 proptest! {
+    /// Not by a unit in the last place do they cost more: z_v²(c² − z²) ≥ z²c² with c = 2·s_b.
+    #[test]
+    fn the_split_never_costs_more_than_the_total(z in 0.01_f64..20.0, ratio in 1.001_f64..100.0) {
+        let split = NoiseSplit::new(z, 50.0, Some(0.5 * z * ratio)).expect("below the bound");
+        let (v, c) = (split.values(), 2.0 * split.count_stddev());
+        // c² − z² to twice the digits: the two squares, and their difference.
+        let ([c_high, c_low], [z_high, z_low]) = (product(c, c), product(z, z));
+        let high = c_high - z_high;
+        let back = high + z_high;
+        let lost = (c_high - back) - (z_high - (back - high));
+        let difference = [high, lost + (c_low - z_low)];
+        let [left, left_low] = product_of_pairs(product(v, v), difference);
+        let [right, right_low] = product_of_pairs([z_high, z_low], [c_high, c_low]);
+        let excess = ((left - right) + (left_low - right_low)) / right;
+        prop_assert!((0.0..1e-14).contains(&excess), "{excess:e} for {v}, {c}, {z}");
+    }
+
     /// The two releases of an adaptive round cost together what was asked for.
     #[test]
     fn the_split_composes_to_the_total(z in 0.01_f64..20.0, ratio in 1.001_f64..100.0) {

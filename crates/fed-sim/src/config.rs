@@ -15,7 +15,7 @@ mod sections;
 use std::num::NonZeroU32;
 
 use dp_accounting::{Delta, Epsilon, NoiseMultiplier};
-use dp_agg::NoiseMode;
+use dp_agg::{AggregateError, NoiseMode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -308,7 +308,14 @@ impl RunConfig {
             }
         }
         // The noise must split between the updates and the count behind an adaptive clip.
-        crate::plan::aggregator(self).map(|_| ()).or_else(|error| refuse(error.to_string()))
+        let refused = |error: AggregateError| SimError::config(place, error.to_string());
+        let aggregator = crate::plan::aggregator(self).map_err(refused)?;
+        if self.noise == NoiseMode::Release {
+            // However many parameters: the noise on each is the same.
+            let spec = aggregator.noise(1);
+            spec.check_release().map_err(refused)?;
+        }
+        Ok(())
     }
 }
 

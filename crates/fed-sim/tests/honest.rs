@@ -138,6 +138,20 @@ fn a_cohort_larger_than_the_population_is_refused() {
     assert!(error.to_string().contains("31") && error.to_string().contains("30"), "{error}");
 }
 
+/// Release noise so small that it is close to none is refused before a round is trained; for a
+/// simulation it will do.
+#[test]
+fn release_noise_close_to_none_is_refused_with_the_configuration() {
+    let mut little = config(1e-7, 6.0);
+    little.check("c.toml").expect("a simulation may");
+    little.noise = dp_agg::NoiseMode::Release;
+    let error = little.check("c.toml").expect_err("too little").to_string();
+    assert!(error.contains("c.toml") && error.contains("raise the noise multiplier"), "{error}");
+    let mut enough = config(0.3, 6.0);
+    enough.noise = dp_agg::NoiseMode::Release;
+    enough.check("c.toml").expect("enough");
+}
+
 /// The same seed gives the same run, bit for bit, with any number of workers; another seed does
 /// not.
 #[test]

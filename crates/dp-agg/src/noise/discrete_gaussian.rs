@@ -17,7 +17,7 @@ use rand::{Rng, TryRng};
 use rayon::prelude::*;
 
 use super::simulation::stream;
-use super::{CHUNK, COUNT_STREAM};
+use super::{CHUNK, FIRST_CHUNK};
 use crate::error::AggregateError;
 use crate::mistake::{Mistake, made};
 
@@ -33,11 +33,15 @@ pub(super) fn system_key() -> Result<[u8; 32], AggregateError> {
     Ok(key)
 }
 
-/// Fills `steps` with draws of scale `stddev` steps, rounded up to a whole number.
+/// How much larger the square of the scale is than that of the deviation that is priced, as a root:
+/// `s` in the theorem of the module above.
+const SMOOTHING: f64 = 8.0;
+
+/// Fills `steps` with draws that cost what a deviation of `stddev` steps costs.
 pub(super) fn fill(steps: &mut [f64], stddev: f64, key: &[u8; 32]) {
     let scale = whole_scale(stddev);
     steps.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, steps)| {
-        let mut rng = stream(key, chunk as u64 + COUNT_STREAM + 1);
+        let mut rng = stream(key, FIRST_CHUNK + chunk as u64);
         for step in steps {
             *step = draw(scale, &mut rng) as f64;
         }
@@ -49,12 +53,18 @@ pub(super) fn count(stddev: f64, key: &[u8; 32], number: u64) -> f64 {
     if stddev > 0.0 { draw(whole_scale(stddev), &mut stream(key, number)) as f64 } else { 0.0 }
 }
 
-/// The scale, rounded up; at most `2^47`, as the spec checked.
+/// The least whole scale whose square is `stddev²` and [`SMOOTHING`]² or more; at most `2^47 + 1`,
+/// as the spec checked.
 fn whole_scale(stddev: f64) -> u64 {
-    if made(Mistake::ScaleRoundedDown) { stddev.floor() as u64 } else { stddev.ceil() as u64 }
+    if made(Mistake::ScaleRoundedDown) {
+        return stddev.floor() as u64;
+    }
+    let scale = stddev.mul_add(stddev, SMOOTHING * SMOOTHING).sqrt();
+    // Two roundings of half a unit and this one's own: raised by two units.
+    (scale * (1.0 + 2.0 * f64::EPSILON)).ceil() as u64
 }
 
-/// One draw from the discrete Gaussian of scale `scale`, in `1..=2^47`.
+/// One draw from the discrete Gaussian of scale `scale`, in `1..=2^47 + 1`.
 fn draw(scale: u64, rng: &mut impl Rng) -> i64 {
     let twice_square = 2 * u128::from(scale) * u128::from(scale);
     let twice_square_estimate = 2.0 * scale as f64 * scale as f64;

@@ -5,13 +5,13 @@ use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::{CHUNK, COUNT_STREAM};
+use super::{CHUNK, FIRST_CHUNK};
 use crate::grid::round_to_whole;
 
 /// Fills `steps` with draws of standard deviation `stddev` steps, chunk by chunk.
 pub(super) fn fill(steps: &mut [f64], stddev: f64, key: &[u8; 32]) {
     steps.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, steps)| {
-        let mut rng = stream(key, chunk as u64 + COUNT_STREAM + 1);
+        let mut rng = stream(key, FIRST_CHUNK + chunk as u64);
         for step in steps {
             *step = draw(stddev, &mut rng);
         }
@@ -20,7 +20,7 @@ pub(super) fn fill(steps: &mut [f64], stddev: f64, key: &[u8; 32]) {
 
 /// One draw for a count, from the count's own stream.
 pub(super) fn count(stddev: f64, key: &[u8; 32], number: u64) -> f64 {
-    if stddev > 0.0 { draw(stddev, &mut stream(key, number)) } else { 0.0 }
+    draw(stddev, &mut stream(key, number))
 }
 
 /// One of the `2^64` streams under a key.

@@ -30,9 +30,10 @@ pub(super) fn assumptions(noise: NoiseMode) -> &'static str {
             "cohorts are drawn as they are priced; seeded ChaCha20 is taken for true randomness"
         }
         NoiseMode::Release => {
-            "cohorts are drawn as they are priced; the discrete Gaussian, in steps of at most 2^-30 \
-             clip norms, is priced as the continuous one; ChaCha20 under a key of the system is \
-             taken for true randomness"
+            "cohorts are drawn as they are priced; the noise, a discrete Gaussian in steps of at \
+             most 2^-30 clip norms and, on counts, of 2^-20 clients, is priced as the continuous \
+             one, which understates ε by less than 1e-500 and δ by less than 1e-500 of itself; \
+             ChaCha20 under a key of the system is taken for true randomness"
         }
     }
 }

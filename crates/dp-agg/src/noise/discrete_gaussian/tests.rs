@@ -188,9 +188,64 @@ fn uniform_whole_numbers_are_uniform() {
     }
 }
 
+/// The square of the scale is never below `stddev² + 64`, and that of the next smaller one always,
+/// up to what rounding may add: in whole numbers, for deviations of 52-bit fractions of a step too.
 #[test]
-fn a_scale_is_rounded_up() {
-    assert_eq!(whole_scale(0.001), 1);
-    assert_eq!(whole_scale(1.0), 1);
-    assert_eq!(whole_scale(1.000_001), 2);
+fn the_scale_is_the_least_that_is_priced() {
+    assert_eq!(whole_scale(0.001), 9);
+    assert_eq!(whole_scale(1.0), 9);
+    // 15² + 8² = 17², and 17 is not rounded up; a little more is.
+    assert_eq!(whole_scale(15.0_f64.next_down() - 1e-12), 17);
+    assert_eq!(whole_scale(15.000_001), 18);
+    // 31.5² + 8² = 32.5²: the deviation is itself no whole number.
+    assert_eq!(whole_scale(31.5), 33);
+    let mut rng = stream(&[3; 32], 7);
+    for bits in 10..=47 {
+        for _ in 0..200 {
+            // In units of 2^-4 steps, so that squares are whole numbers of 2^-8.
+            let sixteenths = (1_u64 << (bits + 4)) - rng.next_u64() % (1 << (bits - 1));
+            let scale = u128::from(whole_scale(sixteenths as f64 / 16.0));
+            let wanted = u128::from(sixteenths).pow(2) + 64 * 256;
+            assert!((16 * scale).pow(2) >= wanted, "{sixteenths}/16: {scale}");
+            // One step less is too small, unless the root is whole to within its rounding.
+            let slack = wanted >> 49;
+            assert!((16 * (scale - 1)).pow(2) <= wanted + slack, "{sixteenths}/16: {scale}");
+        }
+    }
+}
+
+/// Keys of the system differ in every byte: 512 of them leave no value of a byte out but with a
+/// chance of 13 per cent, so that fewer than 100 of 256 are seen never happens.
+#[test]
+fn every_byte_of_a_key_is_random() {
+    let keys: Vec<[u8; 32]> =
+        (0..512).map(|_| system_key().expect("there is randomness")).collect();
+    for place in 0..32 {
+        let values: std::collections::HashSet<u8> = keys.iter().map(|key| key[place]).collect();
+        assert!(values.len() > 100, "byte {place} takes {} values", values.len());
+    }
+}
+
+/// Streams that differ in any bit of their number, and coordinates of all chunks, start apart.
+#[test]
+fn every_stream_is_another() {
+    let key = [11; 32];
+    let mut firsts = std::collections::HashSet::new();
+    let mut numbers: Vec<u64> = (0..5000).collect();
+    numbers.extend((13..64).map(|bit| 1_u64 << bit));
+    numbers.extend((13..63).map(|bit| u64::MAX - (1 << bit)));
+    numbers.push(u64::MAX);
+    for number in &numbers {
+        assert!(firsts.insert(stream(&key, *number).next_u64()), "stream {number}");
+    }
+    // Chunk by chunk, `fill` uses the streams from 1 upwards, and none twice.
+    let mut steps = vec![0.0; 600 * CHUNK];
+    fill(&mut steps, 5e9, &key);
+    for (chunk, drawn) in steps.chunks(CHUNK).enumerate() {
+        let mut rng = stream(&key, chunk as u64 + 1);
+        for step in &drawn[..3] {
+            let again = draw(whole_scale(5e9), &mut rng) as f64;
+            assert_eq!(step.to_bits(), again.to_bits(), "chunk {chunk}");
+        }
+    }
 }
