@@ -14,7 +14,8 @@
 //! Coordinates are drawn in chunks of 8192, each from a stream of its own under the round's key,
 //! so the number of threads does not change a bit and no stream serves two coordinates; the noise
 //! on the count has a stream for itself. **A key serves one round**: whoever hands one out must
-//! derive another for every round and every run.
+//! derive another for every round and every run. [`SecretSum::noise_key`](crate::SecretSum::noise_key)
+//! makes one that no other sum has, which is the safe way.
 //!
 //! # What release noise costs
 //!

@@ -7,6 +7,7 @@
 //! The sum lives on the rule's public [grid](crate::grid), so neither the order of the updates
 //! nor the way they were divided among workers changes a bit of it.
 
+mod key;
 mod steps;
 
 pub use self::steps::SummedClient;

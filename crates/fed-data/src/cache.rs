@@ -216,7 +216,7 @@ pub(crate) fn read(path: &Path, maker: Option<&Maker>) -> Result<Dataset, DataEr
     if hex(&tables.finalize()) != header.tables {
         return Err(wrong("the hash of its tables is wrong".to_owned()));
     }
-    Ok(Dataset { train, test, source: header.source, notes: Vec::new() })
+    Ok(Dataset::of(train, test, header.source))
 }
 
 /// Reads all of a data set and compares its digest with the one on record.

@@ -107,6 +107,13 @@ impl Dataset {
             test_examples: test.len(),
             why: String::new(),
         };
+        Self::of(train, test, source)
+    }
+
+    /// The data set of this source, whose digest both splits are told.
+    pub(crate) fn of(train: Split, test: Split, source: Source) -> Self {
+        let [train, test] =
+            [(train, "train"), (test, "test")].map(|(split, part)| split.of(part, &source.digest));
         Self { train, test, source, notes: Vec::new() }
     }
 }

@@ -48,6 +48,20 @@ impl ContentDigest {
         Self(hex(&hasher.finalize()))
     }
 
+    /// The digest of what is made in this way, and in no other, from the content that this is the
+    /// digest of.
+    pub(crate) fn made_into(&self, way: &str) -> Self {
+        Self::of_recipe(&format!("{}\0{way}", self.0))
+    }
+
+    /// The digest of what a program makes by this recipe, which says all that decides it.
+    pub(crate) fn of_recipe(recipe: &str) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(b"fed-data recipe 1\0");
+        hasher.update(recipe.as_bytes());
+        Self(hex(&hasher.finalize()))
+    }
+
     /// The digest as 64 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -17,6 +17,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
+use crate::digest::ContentDigest;
 use crate::error::DataError;
 use crate::examples::Examples;
 use crate::federated::FederatedData;
@@ -112,6 +113,10 @@ impl<D: FederatedData> FederatedData for Expanded<D> {
 
     fn classes(&self) -> usize {
         self.data.classes()
+    }
+
+    fn content(&self) -> Option<ContentDigest> {
+        Some(self.data.content()?.made_into(&format!("expanded {}", self.copies)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::digest::ContentDigest;
 use crate::examples::Examples;
 
 /// Clients by index, in the order of their sorted ids.
@@ -28,4 +29,10 @@ pub trait FederatedData: Send + Sync {
 
     /// Number of classes; labels are below it.
     fn classes(&self) -> usize;
+
+    /// A digest of everything that the clients hold, where it is known without reading it: two
+    /// populations with one digest give the same examples for every client.
+    fn content(&self) -> Option<ContentDigest> {
+        None
+    }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytemuck::Zeroable;
 
 use crate::buffer::Buffer;
+use crate::digest::ContentDigest;
 use crate::error::DataError;
 use crate::examples::{Examples, Features};
 use crate::federated::FederatedData;
@@ -41,6 +42,8 @@ pub struct Split {
     labels: Buffer<u8>,
     width: usize,
     classes: usize,
+    /// Digest of the data set that this is a split of, where it is known.
+    content: Option<ContentDigest>,
 }
 
 impl Split {
@@ -145,7 +148,13 @@ impl Split {
                 classes - 1
             ));
         }
-        Ok(Self { ids, offsets, store, labels, width, classes })
+        Ok(Self { ids, offsets, store, labels, width, classes, content: None })
+    }
+
+    /// The same, known to be the split `part` of the data set of this digest.
+    pub(crate) fn of(mut self, part: &str, dataset: &ContentDigest) -> Self {
+        self.content = Some(dataset.made_into(part));
+        self
     }
 
     /// Number of examples of all clients together.
@@ -252,6 +261,10 @@ impl FederatedData for Split {
 
     fn classes(&self) -> usize {
         self.classes
+    }
+
+    fn content(&self) -> Option<ContentDigest> {
+        self.content.clone()
     }
 }
 

@@ -241,6 +241,16 @@ impl FederatedData for SyntheticPopulation {
     fn classes(&self) -> usize {
         Variant::DigitsOnly.classes()
     }
+
+    fn content(&self) -> Option<ContentDigest> {
+        let SyntheticWriters { seed, clients } = self.population.config;
+        let part = match self.part {
+            Part::Train => "train",
+            Part::Test => "test",
+        };
+        let recipe = format!("synthetic writers {DRAWING} {seed} {clients} {part}");
+        Some(ContentDigest::of_recipe(&recipe))
+    }
 }
 
 /// A split that is still to be drawn.

@@ -59,6 +59,7 @@ pub struct BurnLearner {
     /// Clients that one worker trains side by side at most; `None`: one at a time.
     group: Option<NonZeroUsize>,
     name: String,
+    arithmetic: String,
 }
 
 impl BurnLearner {
@@ -86,7 +87,8 @@ impl BurnLearner {
         let trainer = || GroupTrainer::new(&spec, device.clone(), true);
         let workers = Workers::scoped(NonZeroUsize::MIN, trainer);
         let name = format!("wgpu ({adapter}, up to {GROUP_CLIENTS} clients at once)");
-        Ok(Self { spec, workers, group: Some(GROUP_CLIENTS), name })
+        let arithmetic = name.clone();
+        Ok(Self { spec, workers, group: Some(GROUP_CLIENTS), name, arithmetic })
     }
 
     /// The same learner with the gradient taken by Burn's automatic differentiation: slower, and
@@ -94,7 +96,7 @@ impl BurnLearner {
     #[must_use]
     pub fn with_autodiff(mut self) -> Self {
         self.workers.run(|trainer| trainer.differentiate_by(Differentiation::Tape));
-        self.name.push_str(", autodiff");
+        self.describe_also(", autodiff");
         self
     }
 
@@ -105,8 +107,13 @@ impl BurnLearner {
         let clients = clients.min(NonZeroUsize::new(clip::MOST_CLIENTS).expect("positive"));
         self.workers.run(|trainer| trainer.set_remote(true));
         self.group = Some(clients);
-        self.name.push_str(&format!(", groups of up to {clients}"));
+        self.describe_also(&format!(", groups of up to {clients}"));
         self
+    }
+
+    fn describe_also(&mut self, what: &str) {
+        self.name.push_str(what);
+        self.arithmetic.push_str(what);
     }
 
     fn on_cpu(backend: &str, device: Device, spec: MlpSpec, threads: NonZeroUsize) -> Self {
@@ -114,7 +121,7 @@ impl BurnLearner {
         let workers = Workers::scoped(threads, trainer);
         let plural = if threads == NonZeroUsize::MIN { "" } else { "s" };
         let name = format!("{backend} (Burn on the CPU, {threads} thread{plural})");
-        Self { spec, workers, group: None, name }
+        Self { spec, workers, group: None, name, arithmetic: backend.to_owned() }
     }
 
     /// How many clients train together under this work.
@@ -146,6 +153,10 @@ impl Learner for BurnLearner {
 
     fn describe(&self) -> String {
         self.name.clone()
+    }
+
+    fn arithmetic(&self) -> String {
+        self.arithmetic.clone()
     }
 
     fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {

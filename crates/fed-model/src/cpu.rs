@@ -83,6 +83,14 @@ impl Learner for CpuLearner {
         format!("cpu ({}, {threads} thread{plural})", self.unit)
     }
 
+    fn arithmetic(&self) -> String {
+        match self.unit {
+            VectorUnit::Portable => "cpu, portable".to_owned(),
+            // Every unit with fused multiply-add gives the same bits.
+            _ => "cpu, fused".to_owned(),
+        }
+    }
+
     fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {
         cohort::train_cohort(&self.workers, &self.spec, job, NonZeroUsize::MIN)
     }

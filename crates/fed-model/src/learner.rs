@@ -98,6 +98,11 @@ pub trait Learner: Send + Sync {
     /// A name for records and screens: back end, device, threads.
     fn describe(&self) -> String;
 
+    /// What decides how its results are rounded, for keys of random draws: the back end, and with
+    /// what it computes, but not the number of threads. Learners whose results differ in a bit
+    /// have different names.
+    fn arithmetic(&self) -> String;
+
     /// Length of the parameter vector.
     fn dim(&self) -> usize {
         self.spec().dim()

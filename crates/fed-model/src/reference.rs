@@ -184,6 +184,10 @@ impl Learner for ReferenceLearner {
         "reference (double precision, 1 thread)".to_owned()
     }
 
+    fn arithmetic(&self) -> String {
+        "reference".to_owned()
+    }
+
     fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {
         cohort::train_cohort(&self.workers, &self.spec, job, NonZeroUsize::MIN)
     }

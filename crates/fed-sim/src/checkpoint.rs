@@ -3,7 +3,7 @@
 //! The file begins with a line of text,
 //!
 //! ```text
-//! fed-dp checkpoint 2 <SHA-256 in hexadecimal> <bytes that follow>
+//! fed-dp checkpoint 3 <SHA-256 in hexadecimal> <bytes that follow>
 //! ```
 //!
 //! and goes on as a [safetensors](https://github.com/huggingface/safetensors) file: the tensors
@@ -11,7 +11,8 @@
 //! `mime_velocity`, all `F32`, those of an audit, and in the metadata, under `state`, a [`Header`] as JSON. The
 //! digest covers the version and everything after the first line, so that a truncated file, a
 //! flipped bit and a file of another version can be told apart. The first line keeps its form in
-//! every version. (Version 2 added the coins of an audit, `audit_included`.)
+//! every version. (Version 2 added the coins of an audit, `audit_included`; version 3 the
+//! version of the random keys. Both are read.)
 //!
 //! A checkpoint is written whole or not at all ([`crate::durable`]), after the records that it
 //! vouches for are on the disk. The last few are kept, and the first.
@@ -33,8 +34,11 @@ use crate::ledger_file::LedgerMark;
 use crate::server::{Server, ServerOptimizer};
 use crate::state::{Saved, Snapshot};
 
-/// The version of the format that is written, and the only one that is read.
-pub const VERSION: u32 = 2;
+/// The version of the format that is written.
+pub const VERSION: u32 = 3;
+
+/// The oldest version that is read.
+const OLDEST: u32 = 2;
 
 /// Checkpoints that are kept besides the first.
 const KEEP: usize = 3;
@@ -48,6 +52,9 @@ const EXTENSION: &str = "checkpoint";
 pub struct Header {
     /// Digest of the run's configuration ([`RunConfig::id`](crate::RunConfig::id)).
     pub run: String,
+    /// The version of the random keys that the run was begun with ([`crate::keys::VERSION`]).
+    #[serde(default = "first_keys")]
+    pub keys: u32,
     /// Rounds finished.
     pub round: u32,
     /// Steps that the server's optimiser has applied.
@@ -65,6 +72,11 @@ pub struct Header {
     /// Rounds that an audit has looked at; none where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audited: Option<u32>,
+}
+
+/// What a checkpoint of an older version does not name.
+fn first_keys() -> u32 {
+    1
 }
 
 /// A checkpoint as read.
@@ -98,7 +110,7 @@ pub enum Damage {
     #[error("its contents do not match its digest")]
     Digest,
     /// Undamaged, but of another version.
-    #[error("it is of version {found}, not {VERSION}")]
+    #[error("it is of version {found}; {OLDEST} to {VERSION} are read")]
     Version {
         /// Its version.
         found: u32,
@@ -177,7 +189,7 @@ pub fn decode(bytes: &[u8]) -> Result<Checkpoint, Damage> {
     if digest(found, payload) != claimed {
         return Err(Damage::Digest);
     }
-    if found != VERSION {
+    if !(OLDEST..=VERSION).contains(&found) {
         return Err(Damage::Version { found });
     }
     contents(payload).map_err(|reason| Damage::Contents { reason })
@@ -243,6 +255,7 @@ impl Checkpoint {
             mime_velocity: self.mime_velocity,
             aggregator: self.header.aggregator,
             audit: self.audit,
+            keys: self.header.keys,
         })
     }
 }

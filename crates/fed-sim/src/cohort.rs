@@ -4,16 +4,14 @@
 //! size cannot be paid for at the Poisson rate, because no other value knows how to say
 //! "Poisson".
 
+mod draw;
+
 use dp_accounting::{DpEvent, Neighboring, SamplingProbability};
 use dp_agg::mistake::{Mistake, made};
-use rand::seq::index;
-use rand::{Rng, RngExt};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SimError;
-
-/// Below this sampling probability gaps are drawn instead of one coin a client.
-const GAPS_BELOW: f64 = 0.1;
 
 /// How cohorts are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,24 +81,18 @@ impl CohortSampler {
         }
     }
 
-    /// Indices of the clients of one round, ascending and distinct. Costs `O(q·N)` for small
-    /// cohorts.
+    /// Indices of the clients of one round, ascending and distinct. The law is exactly the one that
+    /// is priced if the generator's bits are uniform; see the module `draw`.
     pub fn sample(&self, rng: &mut impl Rng) -> Vec<usize> {
         match *self {
             Self::Poisson { population, probability } if made(Mistake::PoissonDrawnFixed) => {
                 let size = (probability.get() * population as f64).round() as usize;
-                let mut cohort = index::sample(rng, population, size).into_vec();
-                cohort.sort_unstable();
-                cohort
+                draw::fixed_size(population, size, rng)
             }
             Self::Poisson { population, probability } => {
-                poisson(population, probability.get(), rng)
+                draw::poisson(population, probability.get(), rng)
             }
-            Self::FixedSize { population, size } => {
-                let mut cohort = index::sample(rng, population, size).into_vec();
-                cohort.sort_unstable();
-                cohort
-            }
+            Self::FixedSize { population, size } => draw::fixed_size(population, size, rng),
         }
     }
 
@@ -150,90 +142,46 @@ impl CohortSampler {
     }
 }
 
-/// Every index below `population` on its own with probability `q`.
-fn poisson(population: usize, q: f64, rng: &mut impl Rng) -> Vec<usize> {
-    if q >= 1.0 {
-        return (0..population).collect();
-    }
-    if q <= 0.0 {
-        return Vec::new();
-    }
-    if q >= GAPS_BELOW {
-        return (0..population).filter(|_| rng.random::<f64>() < q).collect();
-    }
-    // The number of clients passed over before the next one taken is geometric.
-    let log_skip = (-q).ln_1p();
-    let mut cohort = Vec::with_capacity((1.2 * q * population as f64) as usize + 8);
-    let mut next = 0_usize;
-    loop {
-        let uniform = 1.0 - rng.random::<f64>(); // (0, 1]
-        let gap = (uniform.ln() / log_skip).floor();
-        if gap >= (population - next) as f64 {
-            return cohort;
-        }
-        next += gap as usize;
-        cohort.push(next);
-        next += 1;
-        if next == population {
-            return cohort;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha20Rng;
+
     use super::*;
-    use crate::seed::{Seed, Stream};
 
     fn poisson_sampler(population: usize, clients: f64) -> CohortSampler {
         CohortSampler::new(Sampling::Poisson, population, clients).expect("a sound sampler")
     }
 
-    /// Sizes and single clients are binomial: mean and variance within five standard errors
-    /// (a false alarm about once in a million seeds), on both sides of the gap threshold.
+    /// What the sampler gives is what `draw` draws: sizes are binomial, their mean and variance
+    /// within five standard errors (a false alarm about once in a million seeds).
     #[test]
     fn cohorts_are_poisson_sampled() {
         for (population, expected) in [(3383, 50.0), (1000, 1.0), (200, 60.0)] {
             let sampler = poisson_sampler(population, expected);
-            let q = expected / population as f64;
-            let rounds = 4000;
-            let mut sizes = Vec::new();
-            let mut taken = vec![0_u32; population];
-            for round in 0..rounds {
-                let cohort = sampler.sample(&mut Seed(3).rng(Stream::Cohort, round));
-                assert!(cohort.windows(2).all(|pair| pair[0] < pair[1]));
-                assert!(cohort.iter().all(|&client| client < population));
-                cohort.iter().for_each(|&client| taken[client] += 1);
-                sizes.push(cohort.len() as f64);
-            }
-            let n = rounds as f64;
-            let variance = population as f64 * q * (1.0 - q);
-            let mean = sizes.iter().sum::<f64>() / n;
-            assert!((mean - expected).abs() < 5.0 * (variance / n).sqrt(), "{mean}");
-            let spread = sizes.iter().map(|size| (size - mean).powi(2)).sum::<f64>() / (n - 1.0);
-            assert!((spread / variance - 1.0).abs() < 5.0 * (3.0 / n).sqrt(), "{spread}");
-            // Chi-square over clients, normal approximation.
-            let each = n * q;
-            let chi: f64 = taken
-                .iter()
-                .map(|&count| (f64::from(count) - each).powi(2) / (each * (1.0 - q)))
-                .sum();
-            let freedom = population as f64;
-            assert!((chi - freedom).abs() < 5.0 * (2.0 * freedom).sqrt(), "{chi}");
+            let mut rng = ChaCha20Rng::seed_from_u64(3);
+            let rounds = 4000.0;
+            let sizes: Vec<f64> =
+                (0..4000).map(|_| sampler.sample(&mut rng).len() as f64).collect();
+            let variance = expected * (1.0 - expected / population as f64);
+            let mean = sizes.iter().sum::<f64>() / rounds;
+            assert!((mean - expected).abs() < 5.0 * (variance / rounds).sqrt(), "{mean}");
+            let spread = sizes.iter().map(|size| (size - expected).powi(2)).sum::<f64>() / rounds;
+            assert!((spread / variance - 1.0).abs() < 5.0 * (3.0 / rounds).sqrt(), "{spread}");
         }
     }
 
     #[test]
     fn everybody_takes_part_at_rate_one() {
         let sampler = poisson_sampler(7, 7.0);
-        let cohort = sampler.sample(&mut Seed(0).rng(Stream::Cohort, 0));
+        let cohort = sampler.sample(&mut ChaCha20Rng::seed_from_u64(0));
         assert_eq!(cohort, [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
     fn a_fixed_cohort_has_its_size_and_is_priced_as_such() {
         let sampler = CohortSampler::new(Sampling::FixedSize, 100, 12.0).expect("sound");
-        let cohort = sampler.sample(&mut Seed(1).rng(Stream::Cohort, 0));
+        let cohort = sampler.sample(&mut ChaCha20Rng::seed_from_u64(1));
         assert_eq!(cohort.len(), 12);
         assert!(cohort.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(sampler.relation(), Neighboring::ReplaceOne);

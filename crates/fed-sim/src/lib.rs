@@ -9,8 +9,9 @@
 //! do.
 //!
 //! What decides a run's numbers is one value, a [`RunConfig`], usually unfolded from an
-//! [`Experiment`] in TOML. All randomness comes from its [`Seed`] through named streams, so equal
-//! configurations give equal runs, bit for bit, on any number of threads.
+//! [`Experiment`] in TOML. All randomness of a simulation comes from its [`Seed`] through named
+//! streams, so equal configurations give equal runs, bit for bit, on any number of threads; runs
+//! that differ in anything that decides their numbers share neither noise nor cohorts ([`keys`]).
 //!
 //! ```
 //! use fed_data::{Examples, Split};
@@ -65,6 +66,7 @@ pub mod directory;
 pub mod durable;
 pub mod error;
 pub mod journal;
+pub mod keys;
 pub mod ledger_file;
 pub mod plan;
 pub mod record;

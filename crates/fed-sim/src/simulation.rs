@@ -8,15 +8,15 @@ use std::time::Instant;
 
 use dp_accounting::{Epsilon, Ledger};
 use dp_agg::mistake::{Mistake, made};
-use dp_agg::{Aggregator, Noise, NoiseMode, NoiseSource};
+use dp_agg::{Aggregator, Noise, NoiseMode, NoiseSource, NoiseSpec, SecretSum};
 use fed_data::{Examples, FederatedData, ShuffleSeed};
 use fed_model::{CohortJob, CohortSum, Learner, LocalWork, Metrics};
-use rand_chacha::ChaCha20Rng;
 
 use crate::audit::Audit;
 use crate::cohort::CohortSampler;
 use crate::config::{Algorithm, RunConfig};
 use crate::error::SimError;
+use crate::keys::{self, Purpose, RoundKeys, RunKeys, secret_rng};
 use crate::plan;
 use crate::record::{
     Diagnostics, EvaluationRecord, Observer, PhaseTimes, Released, RoundRecord, Silent,
@@ -30,6 +30,7 @@ pub struct Simulation<'a> {
     config: RunConfig,
     population: &'a dyn FederatedData,
     learner: &'a dyn Learner,
+    keys: RunKeys,
     sampler: CohortSampler,
     aggregator: Box<dyn Aggregator>,
     server: Server,
@@ -78,12 +79,14 @@ impl<'a> Simulation<'a> {
             Algorithm::MimeLite => vec![0.0; params.len()],
             Algorithm::Sgd | Algorithm::FedSgd => Vec::new(),
         };
-        let audit = Audit::new(&config, &sampler, &params)?;
+        let keys = RunKeys::new(&config, population, learner);
+        let audit = Audit::new(&config, &sampler, &params, &keys)?;
         let server = Server::new(config.server, params);
         Ok(Self {
             config,
             population,
             learner,
+            keys,
             sampler,
             aggregator,
             server,
@@ -114,6 +117,9 @@ impl<'a> Simulation<'a> {
         }
         if ledger.len() < u64::from(saved.round) {
             return refuse("the ledger has fewer rounds than the model has seen");
+        }
+        if let Err(message) = keys::expect_version(saved.keys, &config) {
+            return refuse(&message);
         }
         let params = saved.server.params().to_vec();
         let mut run = Self::with_params(config, population, learner, params)?;
@@ -230,8 +236,10 @@ impl<'a> Simulation<'a> {
         observer: &mut dyn Observer,
     ) -> Result<(RoundRecord, PhaseTimes), SimError> {
         let start = Instant::now();
-        let cohort = self.sampler.sample(&mut self.round_rng(Stream::Cohort)?);
-        self.step_with(&cohort, start, observer)
+        let keys = self.round_keys();
+        let mut rng = secret_rng(self.config.noise, keys.key(Purpose::Cohort))?;
+        let cohort = self.sampler.sample(&mut rng);
+        self.step_with(&cohort, &keys, start, observer)
     }
 
     /// One round with a cohort from elsewhere.
@@ -246,12 +254,14 @@ impl<'a> Simulation<'a> {
         cohort: &[usize],
     ) -> Result<(RoundRecord, PhaseTimes), SimError> {
         self.admit()?;
-        self.step_with(cohort, Instant::now(), &mut Silent)
+        let start = Instant::now();
+        self.step_with(cohort, &self.round_keys(), start, &mut Silent)
     }
 
     fn step_with(
         &mut self,
         cohort: &[usize],
+        keys: &RoundKeys,
         start: Instant,
         observer: &mut dyn Observer,
     ) -> Result<(RoundRecord, PhaseTimes), SimError> {
@@ -260,27 +270,34 @@ impl<'a> Simulation<'a> {
         let rule = self.aggregator.rule();
         let drawn = Instant::now();
 
-        // What noise the round needs is known before it: it is drawn while the clients train.
+        // What noise the round needs is known before it: that of a release is drawn while the
+        // clients train. Simulated noise is keyed by the sum, so that no other sum has it.
         let spec = self.aggregator.noise(self.learner.dim());
-        let source = self.noise_source();
+        let ahead = self.config.noise == NoiseMode::Release;
+        let canary_key = keys.key(Purpose::CanaryCohort);
         let mut canary_rng = match &self.audit {
-            Some(_) => Some(self.round_rng(Stream::CanaryCohort)?),
+            Some(_) => Some(secret_rng(self.config.noise, canary_key)?),
             None => None,
         };
         let (trained, velocity, (noise, canaries)) = std::thread::scope(|scope| {
             let meanwhile = scope.spawn(|| {
                 let canaries = self.audit.as_ref().zip(canary_rng.as_mut());
-                (spec.draw(&source), canaries.map(|(audit, rng)| audit.sum(&rule, rng)))
+                let canaries = canaries.map(|(audit, rng)| audit.sum(&rule, rng));
+                (ahead.then(|| spec.draw(&NoiseSource::Release)), canaries)
             });
             let trained = self.train(cohort);
             let velocity = self.mime_step(cohort);
             let drawn = meanwhile.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause));
             (trained, velocity, drawn)
         });
-        let (CohortSum { mut sum, reports }, velocity, noise) = (trained?, velocity?, noise?);
+        let (CohortSum { mut sum, reports }, velocity) = (trained?, velocity?);
         if let Some(canaries) = canaries {
             sum.merge(canaries);
         }
+        let noise = match noise {
+            Some(noise) => noise?,
+            None => spec.draw(&self.simulated(&spec, keys, &sum))?,
+        };
         let trained_at = Instant::now();
 
         let stddev = spec.stddev();
@@ -350,20 +367,21 @@ impl<'a> Simulation<'a> {
         Ok((RoundRecord { round, released, diagnostics }, times))
     }
 
-    /// Where this round's noise comes from.
-    fn noise_source(&self) -> NoiseSource {
-        let round = if made(Mistake::SameNoiseEveryRound) { 0 } else { self.round };
-        match self.config.noise {
-            NoiseMode::Simulation => NoiseSource::Simulation {
-                key: self.config.seed.key(Stream::Noise, u64::from(round)),
-            },
-            NoiseMode::Release => NoiseSource::Release,
-        }
+    /// Where the noise of a simulated round comes from: a key that only this sum has.
+    fn simulated(&self, spec: &NoiseSpec, keys: &RoundKeys, sum: &SecretSum) -> NoiseSource {
+        let key = keys.key(Purpose::Noise);
+        let key = match spec.is_none() {
+            // Nothing is drawn from it.
+            true => key,
+            false if made(Mistake::SameNoiseEveryRound) => [0; 32],
+            false => sum.noise_key(&key),
+        };
+        NoiseSource::Simulation { key }
     }
 
-    /// The generator that draws this round's cohort, of clients or of canaries.
-    fn round_rng(&self, stream: Stream) -> Result<ChaCha20Rng, SimError> {
-        self.config.seed.secret_rng(self.config.noise, stream, u64::from(self.round))
+    /// The keys of the round that comes next.
+    fn round_keys(&self) -> RoundKeys {
+        self.keys.round(self.round, self.server.params())
     }
 
     /// Trains a cohort from the current parameters.

@@ -1,13 +1,14 @@
 //! What a run carries from round to round: what a checkpoint must keep, and nothing else.
 //!
 //! The positions of the random streams are in it as the number of the round: every purpose has a
-//! stream of its own for every round (see [`crate::seed`]), so a generator never has to be saved,
+//! stream of its own for every round (see [`crate::keys`]), so a generator never has to be saved,
 //! and a run that is taken up cannot use a stream twice for two different rounds. With release
 //! noise there is nothing to save: the entropy of a round is used once and forgotten.
 
 use dp_agg::AggregatorState;
 
 use crate::audit::Trail;
+use crate::keys;
 use crate::server::Server;
 
 /// A run between two rounds, seen from outside.
@@ -35,6 +36,7 @@ impl Snapshot<'_> {
             mime_velocity: self.mime_velocity.to_vec(),
             aggregator: self.aggregator,
             audit: self.audit.cloned(),
+            keys: keys::VERSION,
         }
     }
 }
@@ -52,4 +54,6 @@ pub struct Saved {
     pub aggregator: AggregatorState,
     /// What an audit has seen so far; none where there is none.
     pub audit: Option<Trail>,
+    /// The version of the random keys that the run was begun with ([`keys::VERSION`]).
+    pub keys: u32,
 }

@@ -6,8 +6,8 @@ use dp_agg::{
 use fed_sim::audit::one_run::Guesses;
 use fed_sim::audit::one_shot::{estimate, estimate_from_both};
 use fed_sim::audit::{Canaries, Normal, epsilon_between};
-use fed_sim::{Seed, Stream};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha20Rng;
 
 const DELTA: f64 = 1e-5;
 
@@ -15,6 +15,15 @@ const DELTA: f64 = 1e-5;
 fn truth(noise_multiplier: f64) -> f64 {
     let shifted = Normal { mean: noise_multiplier.recip(), sd: 1.0 };
     epsilon_between(Normal { mean: 0.0, sd: 1.0 }, shifted, DELTA)
+}
+
+/// A key for one purpose.
+fn key(seed: u64, purpose: u64) -> [u8; 32] {
+    let mut key = *b"________________________fed-dp/1";
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&purpose.to_le_bytes());
+    key[16..24].fill(0);
+    key
 }
 
 /// One release of the sum of the canaries that are in: their cosines with it.
@@ -26,15 +35,14 @@ fn cosines(noise_multiplier: f64, dim: usize, included: &[bool], seed: u64) -> V
         clipping: Clipping::Fixed { clip_norm: 1.0 },
     })
     .expect("in range");
-    let key = Seed(seed).key(Stream::Shuffle, 0);
-    let canaries = Canaries::new(&key, included.len(), dim);
+    let canaries = Canaries::new(&key(seed, 3), included.len(), dim);
     let mut sum = SecretSum::open(&aggregator.rule(), dim);
     let mut update = vec![0.0; dim];
     for (canary, _) in included.iter().enumerate().filter(|(_, included)| **included) {
         canaries.write(canary, 1.0, &mut update);
         sum.add(&update, 1);
     }
-    let source = NoiseSource::Simulation { key: Seed(seed).key(Stream::Noise, 0) };
+    let source = NoiseSource::Simulation { key: key(seed, 4) };
     let noise = aggregator.noise(dim).draw(&source).expect("seeded");
     let release = aggregator.release(sum, noise).expect("this round's");
     canaries.cosines(&release.mean)
@@ -91,7 +99,7 @@ fn the_one_run_bound_stays_below_the_truth_and_refutes_a_false_claim() {
     let truth_of_it = truth(noise_multiplier);
     let mut best: f64 = 0.0;
     for seed in 0..3 {
-        let mut coins = Seed(seed).rng(Stream::CanaryCoins, 0);
+        let mut coins = ChaCha20Rng::from_seed(key(seed, 6));
         let included: Vec<bool> = (0..800).map(|_| coins.random()).collect();
         let scores: Vec<(f64, bool)> = cosines(noise_multiplier, dim, &included, 20 + seed)
             .into_iter()

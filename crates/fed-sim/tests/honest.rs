@@ -3,7 +3,8 @@
 mod toy;
 
 use dp_accounting::{NoiseMultiplier, rdp};
-use fed_sim::config::{AccountingConfig, Orders};
+use dp_agg::{Clipping, NoiseMode, Zeroing};
+use fed_sim::config::{AccountingConfig, AggregationConfig, Orders};
 use fed_sim::{PrivacyStatement, Sampling, Seed, SimError, Simulation, plan};
 use toy::{config, learner, population};
 
@@ -176,14 +177,15 @@ fn runs_are_equal_to_the_bit_on_any_number_of_threads() {
     assert_ne!(one.0, trained(1, 8).0);
 }
 
-/// Switching the noise off changes neither the weights that a run starts from nor who is drawn.
+/// Switching the noise off changes neither the weights that a run starts from nor, with the same
+/// cohort, what its clients do.
 #[test]
-fn purposes_do_not_share_randomness() {
+fn a_sweep_shares_its_first_weights_and_the_orders_of_its_clients() {
     let (population, learner) = (population(), learner(1));
     let first = |noise: f64| {
         let mut run = Simulation::new(config(noise, 6.0), &population, &*learner).expect("sound");
         let start = run.params().to_vec();
-        let (record, _) = run.step().expect("a round");
+        let (record, _) = run.step_with_cohort(&[2, 3, 5, 7, 11]).expect("a round");
         (start, record.diagnostics)
     };
     assert_eq!(first(0.0), first(0.3));
@@ -245,17 +247,68 @@ fn every_round_has_noise_of_its_own() {
     }
 }
 
+/// What is written down of a round's noise is the deviation that was added to the mean, whoever
+/// took part: that of the sum over the expected number of clients.
+#[test]
+fn the_recorded_deviation_does_not_depend_on_the_cohort() {
+    let (population, learner) = (population(), learner(1));
+    for noise in [NoiseMode::Simulation, NoiseMode::Release] {
+        let mut config = config(0.3, 6.0);
+        config.noise = noise;
+        config.aggregation = AggregationConfig::Private {
+            zeroing: Zeroing::Off,
+            clipping: Clipping::Fixed { clip_norm: 0.25 },
+        };
+        let mut run = Simulation::new(config, &population, &*learner).expect("sound");
+        for cohort in [&[][..], &[4], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]] {
+            let (record, _) = run.step_with_cohort(cohort).expect("a round");
+            let found = record.released.noise_stddev;
+            assert!((found / (0.3 * 0.25 / 6.0) - 1.0).abs() < 1e-12, "{found} for {cohort:?}");
+        }
+    }
+}
+
+/// A budget between the price of five rounds and that of six has room for five: what counts is what
+/// the next round would bring the price to, not what was spent.
+#[test]
+fn a_budget_that_lies_between_two_prices_is_not_passed() {
+    let (population, learner) = (population(), learner(1));
+    let mut config = config(0.3, 6.0);
+    config.rounds = std::num::NonZeroU32::new(8).expect("not zero");
+    let relation = plan::sampler(&config, 30).expect("sound").relation();
+    let price = |rounds: u32| {
+        let mut part = config.clone();
+        part.rounds = std::num::NonZeroU32::new(rounds).expect("not zero");
+        let ledger = plan::planned_ledger(&part, 30).expect("a plan");
+        plan::epsilon(&config, relation, &ledger).expect("a price").get()
+    };
+    for (most, rounds) in [(0.5 * (price(5) + price(6)), 5), (0.5 * price(1), 0), (price(3), 3)] {
+        let most = dp_accounting::Epsilon::new(most).expect("in range");
+        let mut run = Simulation::new(config.clone(), &population, &*learner)
+            .expect("sound")
+            .with_budget(Some(most));
+        let error = run.run(&population.all_examples(), &mut fed_sim::record::Silent);
+        assert!(matches!(error, Err(SimError::Budget { .. })), "{error:?}");
+        assert_eq!((run.round(), run.ledger().len()), (rounds, u64::from(rounds)));
+        assert!(run.epsilon().expect("a price") <= most);
+        // By hand it goes no further either.
+        assert!(matches!(run.step(), Err(SimError::Budget { .. })));
+        assert!(matches!(run.step_with_cohort(&[]), Err(SimError::Budget { .. })));
+    }
+}
+
 /// With release noise the cohort comes from the system: the seed, which a record may show, must
 /// not tell who was there.
 #[test]
 fn a_release_draws_cohorts_that_its_seed_does_not_tell() {
     let (population, learner) = (population(), learner(1));
-    let clients = || {
+    let first = |noise: NoiseMode| {
         let mut config = config(0.3, 15.0);
-        config.noise = dp_agg::NoiseMode::Release;
+        config.noise = noise;
         let mut run = Simulation::new(config, &population, &*learner).expect("sound");
-        let examples = |_| run.step().expect("a round").0.diagnostics.examples;
-        (0..8).map(examples).collect::<Vec<u64>>()
+        run.step().expect("a round").0.diagnostics.examples
     };
-    assert_ne!(clients(), clients(), "eight cohorts of about 15 of 30, twice the same");
+    let alike = |noise: NoiseMode| (0..8).map(|_| first(noise)).all(|seen| seen == first(noise));
+    assert!(!alike(NoiseMode::Release), "eight first cohorts of about 15 of 30, all the same");
+    assert!(alike(NoiseMode::Simulation));
 }

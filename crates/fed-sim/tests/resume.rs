@@ -15,6 +15,7 @@ use fed_sim::{
     CellWriter, EvaluationRecord, Observer, Opened, PhaseTimes, PrivacyStatement, RoundRecord,
     RunConfig, RunDirectory, Schedule, ServerOptimizer, SimError, Simulation, Snapshot, plan,
 };
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use toy::{learner, population};
 
@@ -426,6 +427,67 @@ fn an_audited_release_keeps_its_coins() {
     let other = Bench::new();
     other.go(&config, Stop::AfterCharge(0)).expect_err("dead");
     assert_ne!(told, coins(&other), "a hundred coins fell alike");
+}
+
+/// A checkpoint as the program wrote it whose runs of one seed shared their noise: of version 2,
+/// without a word on keys.
+fn with_the_first_keys(checkpoint: &[u8]) -> Vec<u8> {
+    let line = checkpoint.iter().position(|byte| *byte == b'\n').expect("a first line") + 1;
+    let mut payload = checkpoint[line..].to_vec();
+    let word = format!(r#"\"keys\":{},"#, fed_sim::keys::VERSION);
+    let at = payload.windows(word.len()).position(|window| window == word.as_bytes());
+    payload[at.expect("it names its keys")..][..word.len()].fill(b' ');
+    let digest = [b"fed-dp checkpoint 2\n", &payload[..]].concat();
+    let digest: String = Sha256::digest(digest).iter().map(|byte| format!("{byte:02x}")).collect();
+    let first = format!("fed-dp checkpoint 2 {digest} {}\n", payload.len());
+    [first.as_bytes(), &payload].concat()
+}
+
+/// A simulation that was begun under the old keys is not gone on with under the new ones, and
+/// nothing of it is touched; a release, which draws nothing from keys, goes on.
+#[test]
+fn a_run_does_not_change_its_keys_half_way() {
+    let begun = |config: &RunConfig| {
+        let bench = Bench::new();
+        bench.go(config, Stop::AfterRound(4)).expect_err("dead");
+        for entry in fs::read_dir(bench.cell(config).join("checkpoints")).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let old = with_the_first_keys(&fs::read(&path).expect("a checkpoint"));
+            fs::write(path, old).expect("written");
+        }
+        bench
+    };
+    let files = |folder: &Path| {
+        let read = |entry: std::io::Result<fs::DirEntry>| {
+            let path = entry.expect("an entry").path();
+            (path.clone(), fs::read(path).ok())
+        };
+        let mut files: Vec<_> = fs::read_dir(folder).expect("a folder").map(read).collect();
+        files.sort();
+        files
+    };
+    let mut audited = config(NoiseMode::Release);
+    audited.audit = Some(AuditConfig { canaries: 100, confidence: 0.9 });
+    for config in [config(NoiseMode::Simulation), audited] {
+        let bench = begun(&config);
+        let before = files(&bench.cell(&config));
+        let error = bench.go(&config, Stop::Never).expect_err("refused").to_string();
+        assert!(error.contains("share their noise") && error.contains("anew"), "{error}");
+        assert!(error.contains(&bench.cell(&config).display().to_string()), "{error}");
+        assert_eq!(files(&bench.cell(&config)), before);
+    }
+    let config = config(NoiseMode::Release);
+    begun(&config).go(&config, Stop::Never).expect("finished");
+
+    // In memory as well.
+    let (population, learner) = (population(), learner(1));
+    let config = self::config(NoiseMode::Simulation);
+    let run = Simulation::new(config.clone(), &population, &*learner).expect("sound");
+    let mut saved = run.snapshot().to_saved();
+    saved.keys = 1;
+    let ledger = Ledger::new();
+    let error = Simulation::resume(config, &population, &*learner, saved, ledger).err();
+    assert!(error.expect("refused").to_string().contains("share their noise"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::report::AuditReport;
 use crate::cohort::{CohortSampler, Sampling};
 use crate::config::{AuditConfig, RunConfig};
 use crate::error::SimError;
-use crate::seed::Stream;
+use crate::keys::{Purpose, RunKeys, secret_rng};
 use dp_accounting::Epsilon;
 
 /// A canary that is to be clipped is so many times as long as the clip norm.
@@ -74,6 +74,7 @@ impl Audit {
         config: &RunConfig,
         sampler: &CohortSampler,
         initial: &[f32],
+        keys: &RunKeys,
     ) -> Result<Option<Self>, SimError> {
         let Some(audit) = config.audit else { return Ok(None) };
         let CohortSampler::Poisson { probability, .. } = *sampler else {
@@ -84,8 +85,8 @@ impl Audit {
         // An attacker may know the canaries, so the seed decides their directions. Of the coins
         // the bound's confidence is a probability: with release noise they are tossed anew in
         // every run, and no record tells them before its end.
-        let mut coins = config.seed.secret_rng(config.noise, Stream::CanaryCoins, 0)?;
-        let key = config.seed.key(Stream::CanaryDirections, 0);
+        let mut coins = secret_rng(config.noise, keys.round(0, initial).key(Purpose::CanaryCoins))?;
+        let key = keys.canary_directions();
         Ok(Some(Self {
             config: audit,
             delta: config.delta.get(),

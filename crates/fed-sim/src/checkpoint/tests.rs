@@ -7,6 +7,7 @@ fn mark() -> Mark {
 fn header(round: u32) -> Header {
     Header {
         run: "run".to_owned(),
+        keys: 2,
         round,
         server_steps: u64::from(round),
         aggregator: AggregatorState { clip_norm: Some(0.1 + 0.2), zeroing_estimate: Some(1e-300) },

@@ -20,6 +20,7 @@ use crate::config::{RunConfig, differences};
 use crate::durable;
 use crate::error::SimError;
 use crate::journal::Journal;
+use crate::keys;
 use crate::ledger_file::LedgerFile;
 use crate::record::{EvaluationRecord, Observer, PhaseTimes, RoundRecord};
 use crate::simulation::Simulation;
@@ -164,6 +165,8 @@ fn resume(
             message: "its checkpoints are those of a run with another configuration".to_owned(),
         });
     }
+    keys::expect_version(header.keys, config)
+        .map_err(|message| SimError::config(path.display().to_string(), message))?;
     let ledger_path = path.join(LEDGER);
     let (ledger_file, ledger, beyond) =
         LedgerFile::resume(&ledger_path, config.noise, &header.ledger)?;
@@ -318,6 +321,7 @@ impl CellWriter {
         self.sync()?;
         let header = Header {
             run: self.id.clone(),
+            keys: keys::VERSION,
             round: state.round,
             server_steps: state.server.steps(),
             aggregator: state.aggregator,
