@@ -101,10 +101,24 @@ impl Figure {
     /// [`PlotError`] if there is nothing to show or a file cannot be written.
     pub(crate) fn write(&self, folder: &Path, name: &str) -> Result<(), PlotError> {
         let picture = self.picture()?;
-        for (extension, bytes) in [("svg", picture.svg().into_bytes()), ("png", picture.png()?)] {
+        let svg = self.described(&picture.svg()).into_bytes();
+        for (extension, bytes) in [("svg", svg), ("png", picture.png()?)] {
             durable::replace(&folder.join(format!("{name}.{extension}")), &bytes)?;
         }
         Ok(())
+    }
+
+    /// An SVG that also says in text what its outlines say: for whoever cannot see it, and for
+    /// searching.
+    fn described(&self, svg: &str) -> String {
+        let escaped =
+            |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let badge = self.badge.as_ref().map_or_else(String::new, |badge| format!(" ({badge})"));
+        let title = escaped(&format!("{}{badge}", self.title));
+        let subtitle = escaped(&self.subtitle);
+        let end = svg.find('>').map_or(0, |at| at + 1);
+        let (head, rest) = svg.split_at(end);
+        format!("{head}<title>{title}</title><desc>{subtitle}</desc>{rest}")
     }
 
     fn picture(&self) -> Result<render::Picture, PlotError> {

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fed_sim::{EvaluationRecord, Observer, PhaseTimes, RoundRecord, RunConfig, SimError};
+use fed_sim::{EvaluationRecord, Observer, PhaseTimes, RoundRecord, RunConfig, SimError, Standing};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::failure::Failure;
@@ -89,7 +89,8 @@ impl Progress {
     /// What a person sees of the run with this number.
     pub(crate) fn run(&self, index: usize, config: &RunConfig) -> RunProgress<'_> {
         self.bar.set_message(format!("z = {}, seed {}", config.noise_multiplier, config.seed.0));
-        RunProgress { progress: self, index, rounds: config.rounds.get(), output: None }
+        let (rounds, standing) = (config.rounds.get(), Standing::of(config));
+        RunProgress { progress: self, index, rounds, standing, output: None }
     }
 }
 
@@ -110,6 +111,8 @@ pub(crate) struct RunProgress<'a> {
     progress: &'a Progress,
     index: usize,
     rounds: u32,
+    /// What its ε stands for.
+    standing: Standing,
     /// Why a line could not be printed.
     output: Option<Failure>,
 }
@@ -162,15 +165,11 @@ impl Observer for RunProgress<'_> {
             return Ok(());
         }
         let clip = record.clip_norm.map_or_else(String::new, |clip| format!(", clip {clip:.4}"));
-        let epsilon = if record.epsilon.is_finite() {
-            record.epsilon.rounded_up(4)
-        } else {
-            "infinite".to_owned()
-        };
         let line = format!(
-            "Round {round:3}: accuracy {:.4}, loss {:.4}{clip}, ε so far {epsilon}",
+            "Round {round:3}: accuracy {:.4}, loss {:.4}{clip}, {}",
             record.metrics.accuracy(),
             record.metrics.loss(),
+            self.standing.show("ε so far", record.epsilon),
         );
         if let Err(failure) = self.say(line) {
             self.output = Some(failure);

@@ -193,7 +193,7 @@ fn a_budget_ends_a_run_with_code_4_and_a_guarantee() {
     // The directory remembers it.
     let again = bench.run(&["sweep", "--resume", "run"]);
     refused(&again, 4, &["the privacy budget is spent", "more than 15"]);
-    assert!(String::from_utf8_lossy(&again.stdout).contains("Budget: ε of at most 15"));
+    assert!(String::from_utf8_lossy(&again.stdout).contains("Budget: simulated ε of at most 15"));
     assert_eq!(bench.lines(&format!("run/{CELL}/ledger.jsonl")), rounds);
     // On its way to a larger budget a run has outgrown what it stated: that is no damage.
     let stated = fs::read(bench.path(&format!("run/{CELL}/privacy.json"))).expect("said");

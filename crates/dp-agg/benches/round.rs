@@ -14,7 +14,7 @@ fn aggregator() -> GaussianAggregator {
     GaussianAggregator::new(GaussianConfig {
         noise_multiplier: 1.2,
         clients_per_round: 120.0,
-        zeroing: Zeroing::default(),
+        zeroing: Zeroing::Adaptive(Default::default()),
         clipping: Clipping::default(),
     })
     .expect("in range")

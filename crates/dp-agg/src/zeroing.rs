@@ -1,11 +1,14 @@
 //! Zeroing: an update far too large becomes zeros before it is clipped.
 //!
-//! A safeguard against broken clients. Its adaptive form follows the 0.98 quantile of the largest
-//! coordinates and zeroes above twice that plus one. As the field does it, that form looks at
-//! exact counts of exact values, so no guarantee covers it ([`Zeroing::Adaptive`]). The *noised*
-//! form follows the same quantile on a noised count: one client moves the centred count by at most
-//! one half, and the release is priced like the count behind an adaptive clip norm. It and the
-//! constant threshold are covered.
+//! A safeguard against broken clients. Clipping bounds every client with or without it, so it is
+//! off unless asked for. Its adaptive form follows the 0.98 quantile of the largest coordinates and
+//! zeroes above twice that plus one. As the field does it, that form looks at exact counts of exact
+//! values: one client can decide whether everybody else's updates are zeroed in the next round,
+//! which moves the sum by as many clip norms as there are clients. So no guarantee covers it, or any
+//! model that was trained with it ([`Zeroing::Adaptive`]). The *noised* form follows the same
+//! quantile on a noised count: one client moves the centred count by at most one half, and the
+//! release is priced like the count behind an adaptive clip norm. It and the constant threshold are
+//! covered.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +18,11 @@ use crate::rule::{Magnitude, UpdateRule};
 use crate::sum::Tally;
 
 /// When an update becomes zeros.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", from = "ZeroingText")]
 pub enum Zeroing {
     /// Never.
+    #[default]
     Off,
     /// Above a threshold that is fixed in advance. Covered by the guarantee.
     Constant {
@@ -59,12 +63,6 @@ impl From<ZeroingText> for Zeroing {
             ZeroingText::Adaptive(adaptive) => Self::Adaptive(adaptive),
             ZeroingText::Noised(noised) => Self::Noised(noised),
         }
-    }
-}
-
-impl Default for Zeroing {
-    fn default() -> Self {
-        Self::Adaptive(AdaptiveZeroing::default())
     }
 }
 

@@ -29,7 +29,7 @@ fn tenants() -> Vec<Tenant> {
         ..Default::default()
     });
     let constant = Zeroing::Constant { threshold: 3.0, magnitude: Default::default() };
-    let adaptive = Zeroing::default();
+    let adaptive = Zeroing::Adaptive(Default::default());
     vec![
         ("gaussian, adaptive", gaussian(0.5, adaptive, Clipping::default())),
         (

@@ -56,7 +56,7 @@ fn config() -> GaussianConfig {
     GaussianConfig {
         noise_multiplier: 0.5,
         clients_per_round: 50.0,
-        zeroing: Zeroing::default(),
+        zeroing: Zeroing::Adaptive(Default::default()),
         clipping: Clipping::default(),
     }
 }
@@ -120,11 +120,11 @@ fn a_release_says_what_its_guarantee_leaves_out() {
     assert_eq!(uncovered(0.5, constant, &NoiseSource::Release), vec![]);
     assert_eq!(uncovered(0.5, Zeroing::Off, &seeded), vec![Uncovered::SimulationNoise]);
     assert_eq!(
-        uncovered(0.5, Zeroing::default(), &NoiseSource::Release),
+        uncovered(0.5, Zeroing::Adaptive(Default::default()), &NoiseSource::Release),
         vec![Uncovered::AdaptiveZeroing]
     );
     assert_eq!(
-        uncovered(0.0, Zeroing::default(), &seeded),
+        uncovered(0.0, Zeroing::Adaptive(Default::default()), &seeded),
         vec![Uncovered::NoNoise, Uncovered::AdaptiveZeroing]
     );
 }

@@ -269,7 +269,7 @@ fn dp_rounds() {
         let mut aggregator = GaussianAggregator::new(GaussianConfig {
             noise_multiplier: number(&input["noise_multiplier"]),
             clients_per_round: number(&input["expected_clients"]),
-            zeroing: if zeroing { Zeroing::default() } else { Zeroing::Off },
+            zeroing: if zeroing { Zeroing::Adaptive(Default::default()) } else { Zeroing::Off },
             clipping: Clipping::Adaptive(AdaptiveClipping {
                 initial: number(&input["initial_clip"]),
                 target: number(&input["target_unclipped_quantile"]),
@@ -336,7 +336,7 @@ fn robust_rounds() {
         let weighted = input["weighted"] == true;
         let (zeroing, clipping) = (input["zeroing"] == true, input["clipping"] == true);
         let mut aggregator = RobustMean::new(RobustConfig {
-            zeroing: if zeroing { Zeroing::default() } else { Zeroing::Off },
+            zeroing: if zeroing { Zeroing::Adaptive(Default::default()) } else { Zeroing::Off },
             clipping: clipping.then(RobustClipping::default),
             weighting: if weighted { Weighting::Examples } else { Weighting::Uniform },
         })

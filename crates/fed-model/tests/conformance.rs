@@ -196,7 +196,7 @@ fn an_empty_cohort_and_an_empty_client_give_zeros() {
     let mut aggregator = GaussianAggregator::new(GaussianConfig {
         noise_multiplier: 0.0,
         clients_per_round: 2.0,
-        zeroing: Default::default(),
+        zeroing: dp_agg::Zeroing::Adaptive(Default::default()),
         clipping: Default::default(),
     })
     .expect("the tutorial's aggregator");

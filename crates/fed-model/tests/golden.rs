@@ -30,7 +30,7 @@ fn dp_without_noise(clients_per_round: f64) -> GaussianAggregator {
     GaussianAggregator::new(GaussianConfig {
         noise_multiplier: 0.0,
         clients_per_round,
-        zeroing: Default::default(),
+        zeroing: dp_agg::Zeroing::Adaptive(Default::default()),
         clipping: Default::default(),
     })
     .expect("the tutorial's aggregator")

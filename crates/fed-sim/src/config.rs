@@ -23,7 +23,7 @@ pub use difference::differences;
 pub use parse::nearest;
 pub use sections::{
     AccountingConfig, AggregationConfig, Algorithm, AuditConfig, ClientConfig, DataConfig,
-    ModelConfig, Orders,
+    ModelConfig, Orders, Uncovered,
 };
 
 use crate::cohort::Sampling;
@@ -31,6 +31,7 @@ use crate::error::SimError;
 use crate::journal::hex;
 use crate::seed::Seed;
 use crate::server::ServerOptimizer;
+use crate::standing::Standing;
 
 /// One experiment, as written in a TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,9 @@ pub struct Experiment {
     /// Where noise and cohorts come from: seeded and repeatable, or the system's entropy.
     #[serde(default = "simulation")]
     pub noise: NoiseMode,
+    /// What a release may use or write down although no noise hides it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncovered: Vec<Uncovered>,
     /// A grid of settings (`cargo xtask sweep`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<SweepConfig>,
@@ -134,6 +138,9 @@ pub struct RunConfig {
     pub sampling: Sampling,
     /// Where noise and cohorts come from: seeded and repeatable, or the system's entropy.
     pub noise: NoiseMode,
+    /// What a release may use or write down although no noise hides it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncovered: Vec<Uncovered>,
     /// Where the clients come from.
     pub data: DataConfig,
     /// The network.
@@ -158,6 +165,17 @@ impl Experiment {
     /// [`SimError::Config`] says which key or value is wrong and on which line, and names the
     /// nearest known key for an unknown one.
     pub fn parse(text: &str, place: &str) -> Result<Self, SimError> {
+        let experiment = Self::parse_record(text, place)?;
+        experiment.sample_run().check_uncovered(place)?;
+        Ok(experiment)
+    }
+
+    /// The same for what a run directory holds. One that was begun before a release had to name
+    /// what its guarantee does not cover stays readable: its statement says it.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn parse_record(text: &str, place: &str) -> Result<Self, SimError> {
         let experiment: Self = parse::toml(text, place)?;
         experiment.check(place)?;
         Ok(experiment)
@@ -230,6 +248,7 @@ impl Experiment {
             evaluate_every: self.evaluate_every,
             sampling: self.sampling,
             noise: self.noise,
+            uncovered: self.uncovered.clone(),
             data: self.data.clone(),
             model: self.model.clone(),
             client: self.client,
@@ -238,6 +257,19 @@ impl Experiment {
             accounting: self.accounting.clone(),
             audit: self.audit,
         }
+    }
+
+    /// What the ε of every run stands for.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing::of(&self.sample_run())
+    }
+
+    /// A run with everything that all runs have in common.
+    fn sample_run(&self) -> RunConfig {
+        let seed = self.seeds.first().copied().unwrap_or(Seed(0));
+        let zero = NoiseMultiplier::new(0.0).expect("in range");
+        self.run(zero, 1.0, seed)
     }
 
     /// All runs of the sweep, setting by setting; none without a `[sweep]`.
@@ -266,6 +298,28 @@ impl RunConfig {
         let mut digest = Sha256::new();
         digest.update(text);
         Ok(hex(digest))
+    }
+
+    /// Refuses a release that uses what its guarantee does not cover, unless that is named.
+    ///
+    /// # Errors
+    /// [`SimError::Config`] saying what is used, why no guarantee covers it, and how it is named.
+    pub fn check_uncovered(&self, place: &str) -> Result<(), SimError> {
+        let Some(gap) = Standing::of(self).gap else { return Ok(()) };
+        let name = gap.name();
+        let named = name.is_some_and(|(uncovered, _)| self.uncovered.contains(&uncovered));
+        if self.noise == NoiseMode::Simulation || named {
+            return Ok(());
+        }
+        let or = name.map_or_else(String::new, |(_, key)| {
+            format!(", or name what is not covered: uncovered = [\"{key}\"]")
+        });
+        let message = format!(
+            "noise = \"release\" with {gap}: {}, so there would be no guarantee of the model. {}{or}",
+            gap.why(),
+            gap.instead(),
+        );
+        Err(SimError::config(place, message))
     }
 
     /// Checks the values that no single field can know.

@@ -202,7 +202,7 @@ impl RunDirectory {
     /// [`SimError`] if it cannot be read.
     pub fn experiment(&self) -> Result<Experiment, SimError> {
         let path = self.path.join(CONFIG);
-        Experiment::parse(&read_text(&path)?, &path.display().to_string())
+        Experiment::parse_record(&read_text(&path)?, &path.display().to_string())
     }
 
     /// Refuses an experiment that is not the one that the directory was begun with.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use dp_accounting::{AccountingError, Epsilon};
 use fed_model::LearnError;
 
+use crate::standing::Standing;
+
 /// Why an experiment could not be read, planned or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -133,12 +135,15 @@ pub enum SimError {
     },
     /// The next round would cost more than the budget allows; it was not begun.
     #[error(
-        "the privacy budget is spent: after {rounds} rounds ε = {spent:.6}, and another round would \
-         make it {next:.6}, more than {most}"
+        "the privacy budget is spent: after {rounds} rounds {name} = {spent:.6}, and another round \
+         would make it {next:.6}, more than {most}",
+        name = standing.call("ε")
     )]
     Budget {
         /// Rounds finished.
         rounds: u32,
+        /// What ε stands for.
+        standing: Standing,
         /// ε so far.
         spent: Epsilon,
         /// ε after another round.

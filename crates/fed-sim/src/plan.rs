@@ -81,13 +81,25 @@ pub fn planned_ledger(config: &RunConfig, population: usize) -> Result<Ledger, S
 /// [`SimError`] if a run cannot be, or has no price.
 pub fn epsilon_of_all(runs: &[RunConfig], population: usize) -> Result<Epsilon, SimError> {
     let Some(first) = runs.first() else { return Ok(Epsilon::ZERO) };
+    let ledgers: Vec<Ledger> =
+        runs.iter().map(|run| planned_ledger(run, population)).collect::<Result<_, _>>()?;
+    epsilon_of_ledgers(first, sampler(first, population)?.relation(), &ledgers)
+}
+
+/// ε of everything on these ledgers together, at the δ of `config`, by its accountant.
+///
+/// # Errors
+/// [`SimError::Accounting`] if the accountant has no proof for what is on them.
+pub fn epsilon_of_ledgers<'a>(
+    config: &RunConfig,
+    relation: Neighboring,
+    ledgers: impl IntoIterator<Item = &'a Ledger>,
+) -> Result<Epsilon, SimError> {
     let mut all = Ledger::new();
-    for run in runs {
-        for entry in planned_ledger(run, population)?.entries() {
-            all.record_many(entry.event.clone(), entry.count);
-        }
+    for entry in ledgers.into_iter().flat_map(Ledger::entries) {
+        all.record_many(entry.event.clone(), entry.count);
     }
-    epsilon(first, sampler(first, population)?.relation(), &all)
+    epsilon(config, relation, &all)
 }
 
 /// The accountant that a configuration asks for.

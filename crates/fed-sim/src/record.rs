@@ -1,8 +1,12 @@
 //! What a run writes down.
 //!
 //! What a server could release and what only a simulation knows are kept apart: `released` is
-//! what the guarantee covers, `diagnostics` is raw client data. A record holds no clock, so the
-//! records of two runs with one seed are equal to the last bit; times go to [`PhaseTimes`].
+//! what the guarantee covers, `diagnostics` is raw client data. On disk ([`RoundLine`]) the former
+//! is called `simulated` unless it was a release, and the latter is left out of a release. A record
+//! holds no clock, so the records of two runs with one seed are equal to the last bit; times go to
+//! [`PhaseTimes`].
+
+mod line;
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::SimError;
 use crate::server::Step;
 use crate::state::Snapshot;
+
+pub use line::RoundLine;
 
 /// One round, after it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +39,9 @@ pub struct Released {
     pub clip_norm: Option<f64>,
     /// Clip norm of the next round, from the noised count.
     pub next_clip_norm: Option<f64>,
+    /// Zeroing threshold of this round, where it is constant or follows a noised count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zeroing_threshold: Option<f64>,
     /// Standard deviation of the noise on each coordinate of the mean.
     pub noise_stddev: f64,
     /// L2 norm of the aggregate, noise included.

@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use dp_accounting::{Epsilon, Ledger};
 use dp_agg::mistake::{Mistake, made};
-use dp_agg::{Aggregator, Noise, NoiseMode, NoiseSource, NoiseSpec, SecretSum};
+use dp_agg::{Aggregator, Noise, NoiseMode, NoiseSource, NoiseSpec, SecretSum, Zeroing};
 use fed_data::{Examples, FederatedData, ShuffleSeed};
 use fed_model::{CohortJob, CohortSum, Learner, LocalWork, Metrics};
 
 use crate::audit::Audit;
 use crate::cohort::CohortSampler;
-use crate::config::{Algorithm, RunConfig};
+use crate::config::{AggregationConfig, Algorithm, RunConfig};
 use crate::error::SimError;
 use crate::keys::{self, Purpose, RoundKeys, RunKeys, secret_rng};
 use crate::plan;
@@ -23,6 +23,7 @@ use crate::record::{
 };
 use crate::seed::Stream;
 use crate::server::{Server, Step};
+use crate::standing::Standing;
 use crate::state::{Saved, Snapshot};
 
 /// A training run between two rounds.
@@ -66,6 +67,16 @@ impl<'a> Simulation<'a> {
     /// # Panics
     /// If `params` does not fit the learner's network.
     pub fn with_params(
+        config: RunConfig,
+        population: &'a dyn FederatedData,
+        learner: &'a dyn Learner,
+        params: Vec<f32>,
+    ) -> Result<Self, SimError> {
+        config.check_uncovered("run")?;
+        Self::before_its_first_round(config, population, learner, params)
+    }
+
+    fn before_its_first_round(
         config: RunConfig,
         population: &'a dyn FederatedData,
         learner: &'a dyn Learner,
@@ -122,7 +133,8 @@ impl<'a> Simulation<'a> {
             return refuse(&message);
         }
         let params = saved.server.params().to_vec();
-        let mut run = Self::with_params(config, population, learner, params)?;
+        // A run that was begun before its gaps had to be named goes on: it states no guarantee.
+        let mut run = Self::before_its_first_round(config, population, learner, params)?;
         if saved.mime_velocity.len() != run.mime_velocity.len() {
             return refuse("its client velocity does not fit the network");
         }
@@ -217,7 +229,8 @@ impl<'a> Simulation<'a> {
         if next <= most {
             return Ok(());
         }
-        Err(SimError::Budget { rounds: self.round, spent: self.epsilon()?, next, most })
+        let (rounds, standing) = (self.round, Standing::of(&self.config));
+        Err(SimError::Budget { rounds, standing, spent: self.epsilon()?, next, most })
     }
 
     /// One round.
@@ -354,6 +367,13 @@ impl<'a> Simulation<'a> {
         let released = Released {
             clip_norm: rule.clip_norm,
             next_clip_norm: self.aggregator.rule().clip_norm,
+            zeroing_threshold: match self.config.aggregation {
+                AggregationConfig::Private {
+                    zeroing: Zeroing::Constant { .. } | Zeroing::Noised(_),
+                    ..
+                } => rule.zeroing_threshold,
+                _ => None,
+            },
             noise_stddev: stddev / self.config.clients_per_round,
             aggregate_norm: squares.sqrt(),
             step,

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | the setting: central, local or between | `setting` |
 //! | which accesses to the data are covered: one run, tuning, ... | `covered`, `tried`, `not_covered` |
-//! | which outputs are covered: the last model, every one, ... | `covered` |
+//! | which outputs are covered: the last model, every one, ... | `covered`, `epsilon_is` |
 //! | the unit of privacy | `unit` |
 //! | the neighbouring relation | `neighbours` |
 //! | the accountant | `accountant`, `exact` |
@@ -16,7 +16,8 @@
 //! | code and records that others can check | `program`, `ledger_head` |
 //!
 //! Beyond these it says how a round protects its clients (`mechanism`), where noise came from, and how
-//! δ compares with one over the population.
+//! δ compares with one over the population. Its headline claims the final model only where the noise
+//! covers it, and calls a simulation a simulation ([`Standing`]).
 
 mod words;
 
@@ -27,6 +28,7 @@ use dp_accounting::ledger::{Chain, Entry};
 use dp_accounting::{
     Accountant, Delta, Epsilon, EpsilonInterval, ExactAccountant, Ledger, Neighboring,
 };
+use dp_agg::NoiseMode;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditReport;
@@ -34,13 +36,19 @@ use crate::cohort::CohortSampler;
 use crate::config::RunConfig;
 use crate::error::SimError;
 use crate::plan;
+use crate::standing::{Gap, Standing, shown};
 use crate::text::item;
 
 /// The guarantee of one run, or of several on the same clients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PrivacyStatement {
-    /// ε of this run's final model and of everything its server could see on the way.
+    /// ε of this run's final model and of everything its server could see on the way, unless
+    /// `epsilon_is` says that it is not of the model.
     pub epsilon: Epsilon,
+    /// What ε stands for; none in statements that were written before this was said. See
+    /// [`standing`](Self::standing).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon_is: Option<Standing>,
     /// δ of the guarantee.
     pub delta: Delta,
     /// Number of clients.
@@ -121,6 +129,7 @@ impl PrivacyStatement {
         runs: u64,
     ) -> Result<Self, SimError> {
         let neighbours = sampler.relation();
+        let standing = Standing::of(config);
         let epsilon = plan::epsilon(config, neighbours, ledger)?;
         // The file has a line a round; only the end of its chain is wanted.
         let mut chain = Chain::new();
@@ -130,18 +139,17 @@ impl PrivacyStatement {
                 let _ = chain.line(&round);
             }
         }
-        let mut all = Ledger::new();
-        for _ in 0..runs {
-            for entry in ledger.entries() {
-                all.record_many(entry.event.clone(), entry.count);
-            }
-        }
+        let all = (0..runs).map(|_| ledger);
         Ok(Self {
             epsilon,
+            epsilon_is: Some(standing),
             delta: config.delta,
             population,
             setting: words::SETTING.to_owned(),
-            covered: if epsilon.is_finite() { words::covered(config) } else { String::new() },
+            covered: match standing.gap {
+                None if epsilon.is_finite() => words::covered(config),
+                _ => String::new(),
+            },
             unit: "one user: all examples of one client".to_owned(),
             neighbours,
             mechanism: words::mechanism(config),
@@ -151,13 +159,13 @@ impl PrivacyStatement {
             accountant: plan::describe_accounting(&config.accounting),
             exact: exact(ledger, neighbours, config.delta),
             assumptions: if epsilon.is_finite() {
-                words::assumptions(config.noise).to_owned()
+                words::assumptions(config.noise)
             } else {
                 String::new()
             },
             noise_source: config.noise.to_string(),
             runs,
-            epsilon_of_all_runs: plan::epsilon(config, neighbours, &all)?,
+            epsilon_of_all_runs: plan::epsilon_of_ledgers(config, neighbours, all)?,
             tried: None,
             program: words::program(),
             ledger_head: chain.head().to_owned(),
@@ -174,6 +182,11 @@ impl PrivacyStatement {
     pub fn with_tried(mut self, runs: &[RunConfig]) -> Result<Self, SimError> {
         let epsilon = plan::epsilon_of_all(runs, self.population)?;
         self.tried = Some(Tried { runs: runs.len() as u64, epsilon });
+        if runs.len() > 1 {
+            for gap in self.not_covered.iter_mut().filter(|gap| *gap == words::CHOICE) {
+                words::CHOICE_PRICED.clone_into(gap);
+            }
+        }
         Ok(self)
     }
 
@@ -186,6 +199,20 @@ impl PrivacyStatement {
         }
         self.audit = audit;
         self
+    }
+
+    /// What ε stands for. Old statements say it in words alone.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.epsilon_is.unwrap_or_else(|| Standing {
+            noise: if self.noise_source.starts_with("release noise") {
+                NoiseMode::Release
+            } else {
+                NoiseMode::Simulation
+            },
+            gap: (self.not_covered.iter().any(|gap| gap.starts_with("adaptive zeroing")))
+                .then_some(Gap::AdaptiveZeroing),
+        })
     }
 
     /// The same for a model that was trained for only `rounds` of the rounds on the ledger.
@@ -215,17 +242,28 @@ impl fmt::Display for PrivacyStatement {
             Neighboring::ZeroOutOne => "data sets that differ by blanking one user",
             _ => "see the accountant",
         };
-        if self.epsilon.is_finite() {
-            writeln!(
-                f,
-                "Guarantee: ({}, {:e})-differential privacy of the final model",
-                self.epsilon.rounded_up(4),
-                self.delta.get()
-            )?;
-        } else {
-            writeln!(f, "Guarantee: none (ε = infinity at δ = {:e})", self.delta.get())?;
+        let standing = self.standing();
+        let (epsilon, delta) = (shown(self.epsilon), self.delta.get());
+        f.write_str(if standing.is_simulated() { "Simulated guarantee: " } else { "Guarantee: " })?;
+        match standing.gap {
+            _ if !self.epsilon.is_finite() => {
+                writeln!(f, "none (ε = infinity at δ = {delta:e})")?;
+            }
+            None => {
+                writeln!(f, "({epsilon}, {delta:e})-differential privacy of the final model")?;
+            }
+            Some(gap) => {
+                writeln!(f, "none of the final model, for the noise does not cover {gap}")?;
+                let price = gap.would_cover();
+                item(f, "price", &format!("ε = {epsilon} at δ = {delta:e} is {price}"))?;
+            }
         }
-        for (head, text) in [("covered", &self.covered), ("setting", &self.setting)] {
+        if standing.is_simulated() {
+            item(f, "simulated", words::SIMULATED)?;
+        }
+        // An old statement may claim more than it should.
+        let covered = if standing.gap.is_none() { &*self.covered } else { "" };
+        for (head, text) in [("covered", covered), ("setting", &self.setting)] {
             if !text.is_empty() {
                 item(f, head, text)?;
             }
@@ -253,17 +291,18 @@ impl fmt::Display for PrivacyStatement {
         }
         item(f, "noise", &self.noise_source)?;
         if self.runs > 1 {
-            let (runs, all) = (self.runs, self.epsilon_of_all_runs.rounded_up(4));
-            let text = format!("{runs}; releasing all of their runs costs ε = {all} at the same δ");
+            let (runs, all) = (self.runs, standing.show("ε =", self.epsilon_of_all_runs));
+            let text = format!("{runs}; releasing all of their runs costs {all} at the same δ");
             item(f, "seeds", &text)?;
         }
         if let Some(Tried { runs, epsilon }) = self.tried {
-            let all = epsilon.rounded_up(4);
+            let all = standing.show("ε =", epsilon);
             let text = match runs {
                 1 => "1 run of this experiment; there is no other to pay for".to_owned(),
                 _ => format!(
-                    "{runs} runs of this experiment on the same users; choosing among them is \
-                     covered by ε = {all} at the same δ, the price of releasing them all"
+                    "{runs} runs of this experiment on the same users, as planned; releasing them \
+                     all, and so choosing among them, costs {all} at the same δ, and not \
+                     the ε above"
                 ),
             };
             item(f, "tried", &text)?;

@@ -3,10 +3,12 @@
 use std::fmt::Write;
 
 use dp_accounting::Epsilon;
+use dp_agg::NoiseMode;
 use serde::Serialize;
 
 use crate::audit::AuditReport;
 use crate::directory::Cell;
+use crate::standing::{Standing, shown};
 
 /// One setting over its seeds, after the last round.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,10 +31,14 @@ pub struct SummaryRow {
     pub loss_sd: f64,
     /// Mean over seeds of the final clip norm.
     pub clip_norm: Option<f64>,
-    /// ε of one run.
+    /// ε of one run, by its ledger; the largest over seeds.
     pub epsilon: Epsilon,
     /// δ of the guarantee.
     pub delta: f64,
+    /// Where the noise came from.
+    pub noise: NoiseMode,
+    /// What ε stands for.
+    pub epsilon_is: Standing,
     /// What ε looks like from the final model: mean over seeds of an audit's estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audited_final_model: Option<f64>,
@@ -76,6 +82,10 @@ fn settings(cells: &[Cell]) -> impl Iterator<Item = &[Cell]> {
     })
 }
 
+fn larger(a: Epsilon, b: Epsilon) -> Epsilon {
+    if b > a { b } else { a }
+}
+
 fn mean_and_sd(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -112,8 +122,10 @@ pub fn rows(cells: &[Cell]) -> Vec<SummaryRow> {
                 loss,
                 loss_sd,
                 clip_norm: (!clips.is_empty()).then(|| mean_and_sd(&clips).0),
-                epsilon: first.privacy.epsilon,
+                epsilon: runs.iter().map(|run| run.epsilon).fold(Epsilon::ZERO, larger),
                 delta: first.config.delta.get(),
+                noise: first.config.noise,
+                epsilon_is: Standing::of(&first.config),
                 audited_final_model: audited(
                     audits
                         .iter()
@@ -178,7 +190,8 @@ fn mean_least_greatest(values: &[f64]) -> [f64; 3] {
 #[must_use]
 pub fn markdown(rows: &[SummaryRow]) -> String {
     let audited = rows.iter().any(|row| row.audited_at_least.is_some());
-    let mut head = vec!["noise", "clients", "ε of a run", "accuracy", "loss", "clip"];
+    let name = rows.first().map_or_else(String::new, |row| row.epsilon_is.call("ε of a run"));
+    let mut head = vec!["noise", "clients", &name, "accuracy", "loss", "clip"];
     if audited {
         head.push("ε audited");
     }
@@ -190,7 +203,7 @@ pub fn markdown(rows: &[SummaryRow]) -> String {
         let mut line = vec![
             format!("{:?}", row.noise_multiplier),
             row.clients_per_round.to_string(),
-            if row.epsilon.is_finite() { row.epsilon.rounded_up(4) } else { "infinite".to_owned() },
+            shown(row.epsilon),
             spread(row.accuracy, row.accuracy_sd),
             spread(row.loss, row.loss_sd),
             row.clip_norm.map_or_else(|| "none".to_owned(), |clip| format!("{clip:.4}")),

@@ -74,6 +74,11 @@ fn base(clients: usize, batch: usize, learning_rate: f64) -> RunConfig {
     config.client.batch_size = NonZeroUsize::new(batch).expect("not zero");
     config.client.learning_rate = learning_rate;
     config.client.shuffle = false;
+    // The reference zeroes as the field does.
+    config.aggregation = AggregationConfig::Private {
+        zeroing: dp_agg::Zeroing::Adaptive(dp_agg::AdaptiveZeroing::default()),
+        clipping: dp_agg::Clipping::default(),
+    };
     config
 }
 

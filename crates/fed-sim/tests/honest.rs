@@ -44,7 +44,7 @@ fn no_noise_is_no_guarantee() {
     let config = run.config().clone();
     let sampler = plan::sampler(&config, 30).expect("sound");
     let statement = PrivacyStatement::new(&config, &sampler, 30, run.ledger(), 1).expect("said");
-    assert!(statement.to_string().starts_with("Guarantee: none"), "{statement}");
+    assert!(statement.to_string().starts_with("Simulated guarantee: none"), "{statement}");
     assert!(statement.covered.is_empty() && statement.assumptions.is_empty(), "{statement:?}");
 }
 
@@ -95,9 +95,8 @@ fn a_statement_names_everything_it_must() {
     let config = run.config().clone();
     let sampler = plan::sampler(&config, 30).expect("sound");
     let statement = PrivacyStatement::new(&config, &sampler, 30, run.ledger(), 3).expect("said");
-    assert!(statement.epsilon_of_all_runs > statement.epsilon);
     assert!(statement.covered.ends_with("the model after every round, the clip norms"));
-    let text = statement.to_string();
+    let text = statement.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         "covered",
         "one run of training",
@@ -119,7 +118,6 @@ fn a_statement_names_everything_it_must() {
         "noise",
         "not a release",
         "not covered",
-        "adaptive zeroing",
         "hyper-parameters",
         "releasing all of their runs",
     ] {

@@ -7,6 +7,7 @@
 mod answer;
 mod curve;
 mod price;
+mod priced;
 mod repeats;
 mod source;
 

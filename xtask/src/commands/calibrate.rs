@@ -33,11 +33,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.verbose {
         tell(format_args!("Data: {}", dataset.source))?;
         say(format_args!(
-            "{} rounds, population {}, δ = {:e}, {}",
+            "{} rounds, population {}, δ = {:e}, {}; planned prices ({})",
             experiment.rounds,
             dataset.train.num_clients(),
             experiment.delta.get(),
-            plan::describe_accounting(&experiment.accounting)
+            plan::describe_accounting(&experiment.accounting),
+            experiment.standing()
         ))?;
         let (ClientVerdict::Met { evaluations, .. }
         | ClientVerdict::OutOfReach { evaluations, .. }) = &verdict
@@ -100,12 +101,12 @@ pub(crate) fn sentence(experiment: &Experiment, answer: &Evaluation) -> String {
     let target = experiment.calibrate.map_or(0.0, |wanted| wanted.target_epsilon.get());
     format!(
         "For ({target}, {:e})-differential privacy after {} rounds, use {} clients per round with \
-         noise multiplier {} (ε = {}).",
+         noise multiplier {} (planned price: {}).",
         experiment.delta.get(),
         experiment.rounds,
         answer.proposal.clients,
         rounded(answer.proposal.noise_multiplier.get()),
-        answer.price.epsilon.rounded_up(4),
+        experiment.standing().show("ε =", answer.price.epsilon),
     )
 }
 

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use dp_accounting::Epsilon;
 use fed_data::Source;
 use fed_sim::directory::{RunDirectory, write_csv};
 use fed_sim::summary::{self, Curve, CurvePoint, SummaryRow};
-use fed_sim::{Experiment, plan};
+use fed_sim::{Cell, Experiment, Standing, plan};
 
 use crate::failure::Failure;
 use crate::plot::{Figure, Panel, Point, Series, Unit};
@@ -44,10 +45,17 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     let table = summary::markdown(&rows);
     let data = &provenance.data;
     let seeds = rows.iter().map(|row| row.seeds).max().unwrap_or(1);
-    let runs: Vec<_> = cells.iter().map(|cell| cell.config.clone()).collect();
-    let together = plan::epsilon_of_all(&runs, data.clients)?;
+    let standing = experiment.standing();
+    // What was released, and not what was planned.
+    let together = match cells.first() {
+        Some(Cell { config, privacy, .. }) => {
+            let ledgers = cells.iter().map(|cell| &cell.ledger);
+            plan::epsilon_of_ledgers(config, privacy.neighbours, ledgers)?
+        }
+        None => Epsilon::ZERO,
+    };
     let caption = format!(
-        "After {} on {data}; noise multiplier, expected clients a round; δ = {:e}; {}.\nε is the price of one run, by {}; {}.",
+        "After {} on {data}; noise multiplier, expected clients a round; δ = {:e}; {}.\nThe {} is the price of one run, by {}; {}.\n{}",
         rounds_of(&rows, experiment.rounds.get()),
         experiment.delta.get(),
         if seeds > 1 {
@@ -55,12 +63,16 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
         } else {
             "one seed".to_owned()
         },
+        standing.call("ε"),
         plan::describe_accounting(&experiment.accounting),
-        match runs.len() {
+        match cells.len() {
             0 | 1 => "there is no other in this table".to_owned(),
-            count =>
-                format!("releasing all {count} runs of this table costs {}", together.rounded_up(4)),
+            count => format!(
+                "releasing all {count} runs of this table costs {}",
+                standing.show("ε =", together)
+            ),
         },
+        standing.sentence(),
     );
     let caption = if rows.iter().any(|row| row.audited_at_least.is_some()) {
         caption
@@ -120,13 +132,26 @@ fn figure(experiment: &Experiment, data: &Source, seeds: usize, curves: &[Curve]
         if seeds > 1 { format!(", mean and range of {seeds} seeds") } else { String::new() };
     Figure {
         title: experiment.name.replace(['_', '-'], " "),
-        subtitle: format!("{}{clients}{spread}", data.name),
+        subtitle: format!("{}{clients}{spread}; {}", data.name, in_a_figure(experiment.standing())),
         badge: data.synthetic.then(|| "synthetic writers".to_owned()),
         legend: "noise multiplier".to_owned(),
         panels: vec![
             panel("test accuracy", Unit::Percent, Some((0.0, 1.0)), |point| point.accuracy),
             panel("test loss", Unit::Plain, None, |point| point.loss),
         ],
+    }
+}
+
+/// What a figure says of noise and guarantee, in few words.
+fn in_a_figure(standing: Standing) -> String {
+    let noise = if standing.is_simulated() {
+        "simulation noise: simulated, not a release"
+    } else {
+        "release noise"
+    };
+    match standing.gap {
+        None => noise.to_owned(),
+        Some(gap) => format!("{noise}; {gap}: no guarantee of the model"),
     }
 }
 

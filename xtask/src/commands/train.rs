@@ -226,7 +226,8 @@ impl Session {
         crate::tell(format_args!("Data: {source} ({})", source.why))?;
         match self.max_epsilon {
             Some(most) if most.is_finite() => {
-                crate::tell(format_args!("Budget: ε of at most {most} for each run"))
+                let epsilon = self.experiment.standing().call("ε");
+                crate::tell(format_args!("Budget: {epsilon} of at most {most} for each run"))
             }
             _ => Ok(()),
         }

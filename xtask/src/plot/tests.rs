@@ -42,7 +42,9 @@ fn both_pictures_are_written_and_need_no_font() {
     let folder = tempfile::tempdir().expect("a folder of our own");
     figure().write(folder.path(), "curves").expect("there is something to show");
     let svg = std::fs::read_to_string(folder.path().join("curves.svg")).expect("it was written");
-    assert!(svg.contains("<svg") && !svg.contains("<text"), "text must be outlines");
+    assert!(svg.starts_with("<svg") && !svg.contains("<text"), "text must be outlines");
+    let words = "<title>Noise sweep (synthetic writers)</title><desc>made-up writers</desc>";
+    assert!(svg.contains(words), "no words in {}", &svg[..300]);
     let png = std::fs::read(folder.path().join("curves.png")).expect("it was written");
     assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000);
 }
@@ -68,6 +70,8 @@ fn a_badge_shows() {
 fn labels_are_escaped() {
     let figure = Figure { title: "a < b & c \"d\"".to_owned(), ..figure() };
     assert!(figure.picture().is_ok());
+    let words = figure.described("<svg a=\"b\"><g/></svg>");
+    assert!(words.starts_with("<svg a=\"b\"><title>a &lt; b &amp; c \"d\""), "{words}");
 }
 
 #[test]

@@ -7,6 +7,17 @@ use fed_data::{Choice, SyntheticWriters, Variant};
 use fed_model::{LocalSgd, MlpSpec};
 use serde::{Deserialize, Serialize};
 
+/// What a release may use or write down although no noise hides it: only if it is named under
+/// `uncovered`. With simulation noise, which is no release, none of it needs to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Uncovered {
+    /// Adaptive zeroing on raw counts: no guarantee covers the model then.
+    AdaptiveZeroing,
+    /// Raw measurements of every round in metrics.jsonl, and its times in timing.jsonl.
+    Diagnostics,
+}
+
 /// `[data]`: where the clients come from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -152,7 +163,7 @@ pub enum AggregationConfig {
     /// Zeroing and clipping at quantiles of the raw norms, then the mean; no guarantee.
     Robust {
         /// What becomes of updates with an outlandish coordinate.
-        #[serde(default)]
+        #[serde(default = "adaptive_zeroing")]
         zeroing: Zeroing,
         /// How the clip norm is found.
         #[serde(default)]
@@ -161,6 +172,11 @@ pub enum AggregationConfig {
         #[serde(default)]
         weighting: Weighting,
     },
+}
+
+/// The field's form, where there is no guarantee that it could take away.
+fn adaptive_zeroing() -> Zeroing {
+    Zeroing::Adaptive(dp_agg::AdaptiveZeroing::default())
 }
 
 impl Default for AggregationConfig {

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use dp_accounting::Ledger;
+use dp_accounting::{Epsilon, Ledger};
+use dp_agg::NoiseMode;
 use serde::{Deserialize, Serialize};
 
 use super::{CONFIG, EVALUATIONS, LEDGER, PRIVACY, STATUS, read_json, read_text};
 use crate::config::RunConfig;
 use crate::error::SimError;
+use crate::plan;
 use crate::record::EvaluationRecord;
+use crate::standing::Standing;
 use crate::statement::PrivacyStatement;
 
 /// A finished run, as read from its folder; its ledger is the one that its guarantee rests on.
@@ -20,23 +23,29 @@ pub struct Cell {
     pub evaluations: Vec<EvaluationRow>,
     /// Its guarantee.
     pub privacy: PrivacyStatement,
+    /// What it released.
+    pub ledger: Ledger,
+    /// The price of that: what tables show.
+    pub epsilon: Epsilon,
 }
 
 impl Cell {
     pub(super) fn read(path: &Path) -> Result<Self, SimError> {
         let file = path.join(EVALUATIONS);
-        let evaluations = csv::Reader::from_path(&file)
+        let evaluations: Vec<EvaluationRow> = csv::Reader::from_path(&file)
             .and_then(|mut reader| reader.deserialize().collect())
             .map_err(|error| SimError::config(file.display().to_string(), error.to_string()))?;
         let config = read_config(path)?;
+        let evaluations = evaluations.into_iter().map(|row| row.standing(&config)).collect();
         let privacy = read_json(&path.join(PRIVACY))?;
-        expect_ledger(&path.join(LEDGER), &privacy)?;
-        Ok(Self { config, evaluations, privacy })
+        let ledger = expect_ledger(&path.join(LEDGER), &privacy)?;
+        let epsilon = plan::epsilon(&config, privacy.neighbours, &ledger)?;
+        Ok(Self { config, evaluations, privacy, ledger, epsilon })
     }
 }
 
 /// Refuses a guarantee whose ledger is gone, or is not the one that it was computed from.
-fn expect_ledger(path: &Path, privacy: &PrivacyStatement) -> Result<(), SimError> {
+fn expect_ledger(path: &Path, privacy: &PrivacyStatement) -> Result<Ledger, SimError> {
     let text = if path.exists() { read_text(path)? } else { String::new() };
     let (ledger, chain) = Ledger::from_json_lines(&text)
         .map_err(|source| SimError::Ledger { path: path.to_owned(), source })?;
@@ -48,7 +57,7 @@ fn expect_ledger(path: &Path, privacy: &PrivacyStatement) -> Result<(), SimError
         let message = "it does not end where the guarantee beside it says that it does".to_owned();
         return Err(SimError::Altered { path: path.to_owned(), message });
     }
-    Ok(())
+    Ok(ledger)
 }
 
 /// The configuration in a run's folder.
@@ -124,6 +133,12 @@ pub struct EvaluationRow {
     pub clip_norm: Option<f64>,
     /// ε spent so far; infinite without noise.
     pub epsilon: f64,
+    /// Where the noise came from; none where a row was written before this was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseMode>,
+    /// What ε stands for; none where a row was written before this was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon_is: Option<Standing>,
 }
 
 impl EvaluationRow {
@@ -139,6 +154,21 @@ impl EvaluationRow {
             loss: record.metrics.loss(),
             clip_norm: record.clip_norm,
             epsilon: record.epsilon.get(),
+            noise: None,
+            epsilon_is: None,
         }
+        .standing(config)
+    }
+
+    /// The same, saying what its ε stands for.
+    #[must_use]
+    pub(super) fn standing(self, config: &RunConfig) -> Self {
+        Self { noise: Some(config.noise), epsilon_is: Some(Standing::of(config)), ..self }
+    }
+
+    /// The same as rows were before they said what their ε stands for.
+    #[must_use]
+    pub(super) fn without_standing(self) -> Self {
+        Self { noise: None, epsilon_is: None, ..self }
     }
 }

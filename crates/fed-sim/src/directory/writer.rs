@@ -13,16 +13,16 @@ use serde::Serialize;
 use super::cell::{Cell, EvaluationRow, State, Status, read_config, read_status};
 use super::{
     AUDIT, CANARIES, CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, METRICS, MODEL, PRIVACY,
-    PRIVACY_TEXT, STATUS, TIMING, to_json, to_toml, write_csv,
+    PRIVACY_TEXT, STATUS, TIMING, read_text, to_json, to_toml, write_csv,
 };
 use crate::checkpoint::{Checkpoint, Checkpoints, Header, Skipped};
-use crate::config::{RunConfig, differences};
+use crate::config::{RunConfig, Uncovered, differences};
 use crate::durable;
 use crate::error::SimError;
 use crate::journal::Journal;
 use crate::keys;
 use crate::ledger_file::LedgerFile;
-use crate::record::{EvaluationRecord, Observer, PhaseTimes, RoundRecord};
+use crate::record::{EvaluationRecord, Observer, PhaseTimes, RoundLine, RoundRecord};
 use crate::simulation::Simulation;
 use crate::state::{Saved, Snapshot};
 use crate::statement::PrivacyStatement;
@@ -86,6 +86,8 @@ pub struct CellWriter {
     metrics: Journal,
     timing: Journal,
     evaluations: Journal,
+    /// Whether the evaluations were begun when their rows did not say what ε stands for.
+    old_rows: bool,
     ledger: LedgerFile,
     checkpoints: Checkpoints,
     /// Round and time of the last checkpoint.
@@ -187,6 +189,7 @@ fn resume(
         metrics: Journal::resume(&path.join(METRICS), &header.metrics)?,
         timing: Journal::resume(&path.join(TIMING), &header.timing)?,
         evaluations: Journal::resume(&path.join(EVALUATIONS), &header.evaluations)?,
+        old_rows: header.evaluations.bytes > 0 && !names_standing(&path.join(EVALUATIONS))?,
         ledger: ledger_file,
         checkpoints: Checkpoints::new(path.join(CHECKPOINTS)),
         // The next checkpoint is to know of the rounds that were lost, so that nobody can take
@@ -223,6 +226,11 @@ fn resume(
     Ok(Resumed { writer, saved, ledger, notes })
 }
 
+/// Whether the rows of a table of evaluations say what their ε stands for.
+fn names_standing(path: &Path) -> Result<bool, SimError> {
+    Ok(read_text(path)?.lines().next().is_some_and(|names| names.ends_with("epsilon_is")))
+}
+
 fn count_lines(path: &Path) -> Result<u64, SimError> {
     match fs::read(path) {
         Ok(bytes) => Ok(bytes.iter().filter(|byte| **byte == b'\n').count() as u64),
@@ -246,6 +254,7 @@ impl CellWriter {
             metrics: Journal::create(&path.join(METRICS))?,
             timing: Journal::create(&path.join(TIMING))?,
             evaluations: Journal::create(&path.join(EVALUATIONS))?,
+            old_rows: false,
             ledger: LedgerFile::create(&path.join(LEDGER), config.noise)?,
             checkpoints: Checkpoints::new(path.join(CHECKPOINTS)),
             last: None,
@@ -361,7 +370,14 @@ impl Observer for CellWriter {
     }
 
     fn round(&mut self, record: &RoundRecord, times: &PhaseTimes) -> Result<(), SimError> {
-        self.metrics.append_json(record)?;
+        let noise = self.config.noise;
+        // Raw measurements and times are no part of a release.
+        let raw = noise == NoiseMode::Simulation
+            || self.config.uncovered.contains(&Uncovered::Diagnostics);
+        self.metrics.append_json(&RoundLine::new(record, noise, raw))?;
+        if !raw {
+            return Ok(());
+        }
         self.timing.append_json(&Timing {
             round: record.round,
             sample: times.sample.as_secs_f64(),
@@ -372,7 +388,8 @@ impl Observer for CellWriter {
     }
 
     fn evaluation(&mut self, record: &EvaluationRecord) -> Result<(), SimError> {
-        self.evaluations.append_csv(&EvaluationRow::new(&self.config, record))
+        let row = EvaluationRow::new(&self.config, record);
+        self.evaluations.append_csv(&if self.old_rows { row.without_standing() } else { row })
     }
 }
 

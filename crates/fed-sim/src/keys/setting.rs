@@ -27,6 +27,8 @@ pub fn encode(config: &RunConfig) -> String {
         delta: _,
         evaluate_every: _,
         accounting: _,
+        // What may be used and written down decides no number: what is used stands below.
+        uncovered: _,
         // The learner says what network it is, and the population what data it is.
         model: _,
         data: _,

@@ -2,8 +2,9 @@
 
 use dp_agg::{Clipping, NoiseMode, Zeroing};
 
-use crate::config::{AggregationConfig, Algorithm, RunConfig};
+use crate::config::{AggregationConfig, RunConfig, Uncovered};
 use crate::plan;
+use crate::standing::Standing;
 
 /// Who is trusted with what.
 pub(super) const SETTING: &str = "central: whoever sums the clipped updates is trusted with them, \
@@ -23,19 +24,25 @@ pub(super) fn covered(config: &RunConfig) -> String {
     format!("one run of training, and all that it releases: {}", outputs.join(", "))
 }
 
+/// What a simulated guarantee is worth.
+pub(super) const SIMULATED: &str = "it is the guarantee of the mechanism that was simulated, and \
+    protects nobody: noise and cohorts come from a seed";
+
 /// What the price takes for granted.
-pub(super) fn assumptions(noise: NoiseMode) -> &'static str {
-    match noise {
-        NoiseMode::Simulation => {
-            "cohorts are drawn as they are priced; seeded ChaCha20 is taken for true randomness"
-        }
+pub(super) fn assumptions(noise: NoiseMode) -> String {
+    let randomness = match noise {
+        NoiseMode::Simulation => "seeded ChaCha20 is taken for true randomness",
         NoiseMode::Release => {
-            "cohorts are drawn as they are priced; the noise, a discrete Gaussian in steps of at \
-             most 2^-30 clip norms and, on counts, of 2^-20 clients, is priced as the continuous \
-             one, which understates ε by less than 1e-500 and δ by less than 1e-500 of itself; \
-             ChaCha20 under a key of the system is taken for true randomness"
+            "the noise, a discrete Gaussian in steps of at most 2^-30 clip norms and, on counts, of \
+             2^-20 clients, is priced as the continuous one, which understates ε by less than 1e-500 \
+             and δ by less than 1e-500 of itself; ChaCha20 under a key of the system is taken for \
+             true randomness"
         }
-    }
+    };
+    format!(
+        "the number of clients N, the clients per round m and the rate m/N are public, and the same \
+         for both neighbours; cohorts are drawn as they are priced; {randomness}"
+    )
 }
 
 /// What makes the releases.
@@ -80,35 +87,54 @@ pub(super) fn mechanism(config: &RunConfig) -> String {
                     tidy(split.zeroing_stddev())
                 );
             }
+            if let Zeroing::Adaptive(_) = zeroing {
+                text += "; updates above a threshold that follows raw data are zeroed before";
+            }
             text
         }
     }
 }
 
+/// The choice of hyper-parameters, where no price is known for it.
+pub(super) const CHOICE: &str =
+    "the choice of hyper-parameters by looking at other runs on the same users";
+
+/// The same where all runs of the experiment are priced together.
+pub(super) const CHOICE_PRICED: &str = "the choice of hyper-parameters: among the runs of this \
+    experiment it costs the ε under `tried`, by any other run on the same users more";
+
 /// What stands outside the guarantee.
 pub(super) fn not_covered(config: &RunConfig) -> Vec<String> {
     let mut list = Vec::new();
-    if let AggregationConfig::Private { zeroing: Zeroing::Adaptive(_), .. } = config.aggregation {
-        list.push(
-            "adaptive zeroing: its threshold follows raw update magnitudes and the raw cohort size"
-                .to_owned(),
+    let standing = Standing::of(config);
+    if let Some(gap) = standing.gap {
+        list.push(format!("the model, because of {gap}: {}", gap.why()));
+    }
+    let mut add = |text: &str| list.push(text.to_owned());
+    if standing.is_simulated() || config.uncovered.contains(&Uncovered::Diagnostics) {
+        add(
+            "raw measurements, for simulations alone: training metrics, update norms, cohort sizes, \
+             counts and times (`diagnostics` in metrics.jsonl, and timing.jsonl)",
         );
     }
-    if config.client.algorithm == Algorithm::MimeLite {
-        list.push("the second gradient that Mime Lite's clients send".to_owned());
-    }
-    list.push(
-        "raw measurements, for simulations alone: training metrics, update norms, cohort sizes, \
-         counts and times (`diagnostics` in metrics.jsonl, and timing.jsonl)"
-            .to_owned(),
-    );
-    list.push("test metrics, where they are computed on the users' own held-out examples".into());
-    list.push("the choice of hyper-parameters by looking at other runs on the same users".into());
-    if config.noise == NoiseMode::Simulation {
-        list.push(
-            "whoever knows the seed: cohorts and noise can be drawn again and subtracted"
-                .to_owned(),
+    add("test metrics, where they are computed on the users' own held-out examples \
+         (evaluations.csv, summary and figures)");
+    if standing.is_simulated() {
+        add("facts about the data: their digest and counts (provenance.json, resumes.jsonl), and \
+             errors that name a client (status.json)");
+    } else {
+        add("whether the data are those of another run, for whoever has the key that lies beside \
+             them (`keyed_digest` in provenance.json and resumes.jsonl)");
+        add(
+            "that a run failed in a round, where that depends on a client's data (status.json, exit \
+             code): the round is paid for, but its failure shows",
         );
+        add("what only the terminal shows, such as counts of the data and errors, and how long \
+             rounds take (the times of files)");
+    }
+    add(CHOICE);
+    if standing.is_simulated() {
+        add("whoever knows the seed: cohorts and noise can be drawn again and subtracted");
     }
     list
 }

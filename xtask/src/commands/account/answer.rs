@@ -23,12 +23,14 @@ const MOST_EVENTS: usize = 6;
 
 /// Prints the prices as text.
 pub(super) fn text(question: &Question, rows: &[Prices]) -> Result<(), Failure> {
-    let head = format!("ε at δ = {}, from {}", small(question.delta), question.source);
+    let (name, delta) = (question.priced.name(), small(question.delta));
+    let head = capitalised(&format!("{name} at δ = {delta}, from {}", question.source));
     wrapped("", 0, &head)?;
     say("")?;
     table(question, rows)?;
     say("")?;
     footnotes(question, rows)?;
+    item("stands for", &question.priced.sentence())?;
     for (heading, words) in &question.notes {
         item(heading, words)?;
     }
@@ -43,6 +45,17 @@ pub(super) fn text(question: &Question, rows: &[Prices]) -> Result<(), Failure> 
         item("warning", warning)?;
     }
     Ok(())
+}
+
+/// A sentence that begins as sentences do, unless with a symbol.
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if first.is_ascii() => {
+            first.to_ascii_uppercase().to_string() + letters.as_str()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 fn table(question: &Question, rows: &[Prices]) -> Result<(), Failure> {
@@ -221,6 +234,12 @@ pub(super) fn json(question: &Question, rows: &[Prices]) -> Result<(), Failure> 
     let rows = question.cases.iter().zip(rows).map(|(case, prices)| Row::new(case, prices));
     let answer = Answer {
         source: &question.source,
+        epsilon_is: question.priced.short(),
+        noise: question.priced.standing().map(|standing| match standing.is_simulated() {
+            true => "simulation",
+            false => "release",
+        }),
+        stands_for: question.priced.sentence(),
         delta: question.delta,
         relation: question.relation,
         mechanism: &question.mechanism,
@@ -238,6 +257,12 @@ pub(super) fn json(question: &Question, rows: &[Prices]) -> Result<(), Failure> 
 #[derive(Serialize)]
 struct Answer<'a> {
     source: &'a str,
+    /// `planned`, `simulated`, `release` or `unknown`, and what else must be said with every ε.
+    epsilon_is: String,
+    /// Where the noise came from; none where nobody said.
+    noise: Option<&'static str>,
+    /// The same in sentences.
+    stands_for: String,
     delta: dp_accounting::Delta,
     relation: Neighboring,
     mechanism: &'a str,

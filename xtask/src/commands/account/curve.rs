@@ -68,7 +68,7 @@ pub(super) fn draw(question: &Question, folder: &Path) -> Result<(), Failure> {
     };
     let several = cases.len() > 1;
     let figure = Figure {
-        title: format!("Privacy cost at δ = {}", small(question.delta)),
+        title: format!("Privacy cost at δ = {}: {}", small(question.delta), question.priced.name()),
         subtitle: format!(
             "{}; {}",
             mechanism(&question.mechanism, &question.source, &cases),

@@ -11,9 +11,10 @@ use dp_accounting::rdp::{Conversion, Orders};
 use dp_accounting::{AccountingError, Delta, DpEvent, ExactAccountant, Ledger, Neighboring};
 use fed_data::Choice;
 use fed_sim::config::nearest;
-use fed_sim::{CohortSampler, Experiment, PrivacyStatement, RunConfig, plan};
+use fed_sim::{CohortSampler, Experiment, PrivacyStatement, RunConfig, Standing, plan};
 
 use super::Args;
+use super::priced::Priced;
 use crate::commands::train::read_experiment;
 use crate::failure::Failure;
 
@@ -21,6 +22,8 @@ use crate::failure::Failure;
 pub(super) struct Question {
     /// Where it comes from.
     pub(super) source: String,
+    /// What the prices stand for.
+    pub(super) priced: Priced,
     /// What is priced, a row each.
     pub(super) cases: Vec<Case>,
     /// Which data sets are neighbours.
@@ -130,6 +133,7 @@ fn flags(clients: f64, args: &Args) -> Result<Question, Failure> {
     let (orders, orders_name) = tutorial_orders();
     Ok(Question {
         source: "the command line".to_owned(),
+        priced: Priced::Plan(None),
         cases: vec![Case::run("this run", ledger, Some(noise.get()))],
         relation: args.relation.map_or_else(|| sampler.relation(), Into::into),
         delta,
@@ -197,6 +201,7 @@ fn configured(experiment: &Experiment, place: &str, args: &Args) -> Result<Quest
     let statement = PrivacyStatement::new(first, &sampler, population, &cases[0].ledger, 1)?;
     let mut question = described(statement, experiment.delta, &experiment.accounting, args);
     question.source = format!("{place}{found}");
+    question.priced = Priced::Plan(Some(Standing::of(first)));
     question.cases = cases;
     question.notes = notes;
     if !one_row {
@@ -255,6 +260,7 @@ fn described(
     };
     Question {
         source: String::new(),
+        priced: Priced::Run(statement.standing()),
         cases: Vec::new(),
         relation: args.relation.map_or(statement.neighbours, Into::into),
         delta,
@@ -385,6 +391,7 @@ fn foreign(path: &Path, args: &Args) -> Result<Question, Failure> {
     let noise = single_noise(&ledger);
     Ok(Question {
         source: format!("{place}, {writer}"),
+        priced: Priced::Unknown,
         cases: vec![Case::run("this history", ledger, noise)],
         relation,
         delta,

@@ -9,6 +9,7 @@ use fed_sim::{PrivacyStatement, RunConfig, plan};
 
 use super::{Case, Question, described, not_covered, released, tutorial_orders, wanted_delta};
 use crate::commands::account::Args;
+use crate::commands::account::priced::Priced;
 use crate::failure::Failure;
 
 /// One run's ledger, with what lies beside it.
@@ -56,6 +57,7 @@ fn words(records: Vec<Record>, args: &Args) -> Result<Question, Failure> {
         let (orders, orders_name) = tutorial_orders();
         return Ok(Question {
             source: String::new(),
+            priced: Priced::Unknown,
             cases: Vec::new(),
             relation: args.relation.map_or(Neighboring::AddOrRemoveOne, Into::into),
             delta: wanted_delta(args)?,
