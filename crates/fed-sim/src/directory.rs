@@ -37,13 +37,14 @@ use std::path::{Path, PathBuf};
 use dp_accounting::Epsilon;
 use serde::{Deserialize, Serialize};
 
-pub use cell::{Cell, EvaluationRow, State, Status};
+pub use cell::{Cell, EvaluationRow, State, Status, keys_of};
 pub use writer::{CellWriter, Opened, Resumed, Schedule};
 
 use crate::config::{Experiment, RunConfig, differences};
 use crate::durable;
 use crate::error::SimError;
 use crate::journal::Journal;
+use crate::plan;
 use lock::Lock;
 
 const CONFIG: &str = "config.toml";
@@ -276,6 +277,14 @@ impl RunDirectory {
     ) -> Result<Opened, SimError> {
         let path = self.path.join(CELLS).join(cell_name(config));
         writer::open(path, config, schedule, retry_failed)
+    }
+
+    /// Whether these runs, or what was begun of them here before, may be
+    /// [priced together](plan::are_independent).
+    #[must_use]
+    pub fn are_independent(&self, runs: &[RunConfig]) -> bool {
+        let folder = |run| self.path.join(CELLS).join(cell_name(run));
+        plan::are_independent(runs.iter().map(|run| (run, keys_of(&folder(run)))))
     }
 
     /// The runs that are over, in the order of their settings and seeds.

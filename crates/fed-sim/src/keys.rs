@@ -48,6 +48,9 @@ use crate::error::SimError;
 /// Version 1 keyed noise and cohorts by seed, purpose and round: runs of one seed shared them.
 pub const VERSION: u32 = 2;
 
+/// The first version under which runs that differ share nothing, and may be priced together.
+pub const INDEPENDENT: u32 = 2;
+
 /// Parameters that are hashed together, so that all cores share the work.
 const CHUNK: usize = 16_384;
 
@@ -187,7 +190,7 @@ pub(crate) fn expect_version(version: u32, config: &RunConfig) -> Result<(), Str
         return Ok(());
     }
     let why =
-        if version < VERSION { ", under which runs of one seed share their noise" } else { "" };
+        if version < INDEPENDENT { ", under which runs of one seed share their noise" } else { "" };
     Err(format!(
         "the run was begun with random keys of version {version}{why}; this program has those of \
          version {VERSION}, and a run does not change its keys half way: finish it with the program \

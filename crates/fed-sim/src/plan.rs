@@ -1,16 +1,19 @@
 //! A configuration's price before it runs, and the mechanism that earns it.
 
+use std::collections::BTreeSet;
+
 use dp_accounting::calibrate::{ClientSearch, ClientVerdict};
 use dp_accounting::rdp::{self, Conversion};
 use dp_accounting::{Accountant, AccountingError, Epsilon, Ledger, Neighboring, RdpAccountant};
 use dp_agg::{
-    AggregateError, Aggregator, Clipping, GaussianAggregator, GaussianConfig, NoiseSplit,
-    PlainMean, RobustConfig, RobustMean, Zeroing,
+    AggregateError, Aggregator, Clipping, GaussianAggregator, GaussianConfig, NoiseMode,
+    NoiseSplit, PlainMean, RobustConfig, RobustMean, Zeroing,
 };
 
 use crate::cohort::{CohortSampler, Sampling};
 use crate::config::{AccountingConfig, AggregationConfig, Experiment, Orders, RunConfig};
 use crate::error::SimError;
+use crate::keys;
 
 /// The sampler of a run on a population of this many clients.
 ///
@@ -73,7 +76,21 @@ pub fn planned_ledger(config: &RunConfig, population: usize) -> Result<Ledger, S
     Ok(ledger)
 }
 
-/// ε of all these runs on the same clients together, if every one of them is released.
+/// Whether these runs, each with the version of its [random keys](keys), have nothing in common but
+/// their clients: what every price of several runs takes for granted.
+///
+/// Under the first keys simulated runs of one seed shared noise and cohorts. A combination of two
+/// of their models has no noise, so no sum of their prices says what they tell together.
+#[must_use]
+pub fn are_independent<'r>(runs: impl IntoIterator<Item = (&'r RunConfig, u32)>) -> bool {
+    let mut seeds = BTreeSet::new();
+    runs.into_iter()
+        .filter(|(run, version)| *version < keys::INDEPENDENT && run.noise == NoiseMode::Simulation)
+        .all(|(run, _)| seeds.insert(run.seed))
+}
+
+/// ε of all these runs on the same clients together, if every one of them is released. Runs that
+/// differ in nothing but what [no key](keys) depends on are one run, which is counted twice.
 ///
 /// All must have one sampling, one accounting and one δ, as the runs of one experiment have.
 ///

@@ -35,6 +35,7 @@ use crate::audit::AuditReport;
 use crate::cohort::CohortSampler;
 use crate::config::RunConfig;
 use crate::error::SimError;
+use crate::keys;
 use crate::plan;
 use crate::standing::{Gap, Standing, shown};
 use crate::text::item;
@@ -87,7 +88,11 @@ pub struct PrivacyStatement {
     pub runs: u64,
     /// ε of all those runs together, by composition.
     pub epsilon_of_all_runs: Epsilon,
-    /// All runs of the experiment that this one belongs to; none where only this one is known.
+    /// The version of the [random keys](crate::keys) that the run was made with.
+    #[serde(default = "first_keys")]
+    pub keys: u32,
+    /// All runs of the experiment that this one belongs to; none where only this one is known, or
+    /// where they have no price together.
     #[serde(default)]
     pub tried: Option<Tried>,
     /// What made the releases.
@@ -103,6 +108,11 @@ pub struct PrivacyStatement {
     /// What an audit of the run found; none where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditReport>,
+}
+
+/// What a statement does not name that is older than the name.
+fn first_keys() -> u32 {
+    1
 }
 
 /// The runs of an experiment, of all settings and seeds, on the same clients.
@@ -166,6 +176,7 @@ impl PrivacyStatement {
             noise_source: config.noise.to_string(),
             runs,
             epsilon_of_all_runs: plan::epsilon_of_ledgers(config, neighbours, all)?,
+            keys: keys::VERSION,
             tried: None,
             program: words::program(),
             ledger_head: chain.head().to_owned(),
@@ -175,7 +186,16 @@ impl PrivacyStatement {
         })
     }
 
-    /// The same with all runs of the experiment, this one among them.
+    /// The same for one of several runs that have no price together, for some
+    /// [are not independent](plan::are_independent).
+    #[must_use]
+    pub fn without_tried(mut self) -> Self {
+        self.not_covered.push(format!("other runs of this experiment: {}", words::SHARED));
+        self
+    }
+
+    /// The same with all runs of the experiment, this one among them; they are
+    /// [independent](plan::are_independent).
     ///
     /// # Errors
     /// [`SimError`] if they have no price.
@@ -297,7 +317,12 @@ impl fmt::Display for PrivacyStatement {
         }
         if let Some(Tried { runs, epsilon }) = self.tried {
             let all = standing.show("ε =", epsilon);
+            // Those of one setting have seeds of their own.
+            let shared = self.keys < keys::INDEPENDENT && standing.is_simulated();
             let text = match runs {
+                _ if shared && runs > self.runs => {
+                    format!("{runs} runs of this experiment on the same users; {}", words::SHARED)
+                }
                 1 => "1 run of this experiment; there is no other to pay for".to_owned(),
                 _ => format!(
                     "{runs} runs of this experiment on the same users, as planned; releasing them \

@@ -5,7 +5,7 @@ mod toy;
 use dp_accounting::{NoiseMultiplier, rdp};
 use dp_agg::{Clipping, NoiseMode, Zeroing};
 use fed_sim::config::{AccountingConfig, AggregationConfig, Orders};
-use fed_sim::{PrivacyStatement, Sampling, Seed, SimError, Simulation, plan};
+use fed_sim::{PrivacyStatement, RunConfig, Sampling, Seed, SimError, Simulation, plan};
 use toy::{config, learner, population};
 
 #[test]
@@ -309,4 +309,41 @@ fn a_release_draws_cohorts_that_its_seed_does_not_tell() {
     let alike = |noise: NoiseMode| (0..8).map(|_| first(noise)).all(|seen| seen == first(noise));
     assert!(!alike(NoiseMode::Release), "eight first cohorts of about 15 of 30, all the same");
     assert!(alike(NoiseMode::Simulation));
+}
+
+/// Runs are priced together only where they have nothing in common but their clients: not
+/// simulations of one seed under the first keys, which share their noise.
+#[test]
+fn runs_that_share_their_noise_have_no_price_together() {
+    let of = |noise: f64, seed: u64, mode: NoiseMode| {
+        let mut config = config(noise, 6.0);
+        (config.seed, config.noise) = (Seed(seed), mode);
+        config
+    };
+    let simulated = [0.3, 0.4].map(|z| of(z, 1, NoiseMode::Simulation));
+    let seeds = [1, 2].map(|seed| of(0.3, seed, NoiseMode::Simulation));
+    let released = [0.3, 0.4].map(|z| of(z, 1, NoiseMode::Release));
+    let independent = |runs: &[RunConfig; 2], versions: [u32; 2]| {
+        plan::are_independent(runs.iter().zip(versions))
+    };
+    assert!(!independent(&simulated, [1, 1]));
+    assert!(independent(&simulated, [1, 2]) && independent(&simulated, [2, 2]));
+    assert!(independent(&seeds, [1, 1]) && independent(&released, [1, 1]));
+
+    // A statement of before says so itself, whatever it was written with.
+    let [run, _] = &simulated;
+    let sampler = plan::sampler(run, 30).expect("sound");
+    let ledger = plan::planned_ledger(run, 30).expect("a plan");
+    let statement = PrivacyStatement::new(run, &sampler, 30, &ledger, 1).expect("said");
+    let alone = statement.clone().without_tried();
+    assert!(alone.tried.is_none() && alone.to_string().contains("no price together"), "{alone}");
+    let statement = statement.with_tried(&simulated).expect("a price");
+    assert_eq!(statement.keys, fed_sim::keys::VERSION);
+    let mut json = serde_json::to_value(&statement).expect("JSON");
+    assert!(json.as_object_mut().expect("an object").remove("keys").is_some());
+    let old: PrivacyStatement = serde_json::from_value(json).expect("an old statement");
+    let flat = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (new, old) = (flat(statement.to_string()), flat(old.to_string()));
+    assert!(new.contains("releasing them all, and so choosing among them, costs"), "{new}");
+    assert!(old.contains("no price together") && !old.contains("releasing them all"), "{old}");
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use dp_accounting::{DpEvent, Epsilon, Ledger};
 use dp_agg::NoiseMode;
 use fed_sim::config::{Algorithm, AuditConfig};
-use fed_sim::directory::{Resumed, State};
+use fed_sim::directory::{Resumed, State, keys_of};
 use fed_sim::record::Silent;
 use fed_sim::{
     CellWriter, EvaluationRecord, Observer, Opened, PhaseTimes, PrivacyStatement, RoundRecord,
@@ -475,9 +475,13 @@ fn a_run_does_not_change_its_keys_half_way() {
         assert!(error.contains("share their noise") && error.contains("anew"), "{error}");
         assert!(error.contains(&bench.cell(&config).display().to_string()), "{error}");
         assert_eq!(files(&bench.cell(&config)), before);
+        assert_eq!(keys_of(&bench.cell(&config)), 1);
     }
     let config = config(NoiseMode::Release);
-    begun(&config).go(&config, Stop::Never).expect("finished");
+    let bench = begun(&config);
+    bench.go(&config, Stop::Never).expect("finished");
+    assert_eq!(keys_of(&bench.cell(&config)), fed_sim::keys::VERSION);
+    assert_eq!(keys_of(&bench.directory()), fed_sim::keys::VERSION, "nothing was begun");
 
     // In memory as well.
     let (population, learner) = (population(), learner(1));

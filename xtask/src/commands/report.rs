@@ -47,6 +47,8 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     let seeds = rows.iter().map(|row| row.seeds).max().unwrap_or(1);
     let standing = experiment.standing();
     // What was released, and not what was planned.
+    let independent =
+        plan::are_independent(cells.iter().map(|cell| (&cell.config, cell.privacy.keys)));
     let together = match cells.first() {
         Some(Cell { config, privacy, .. }) => {
             let ledgers = cells.iter().map(|cell| &cell.ledger);
@@ -67,6 +69,10 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
         plan::describe_accounting(&experiment.accounting),
         match cells.len() {
             0 | 1 => "there is no other in this table".to_owned(),
+            count if !independent => format!(
+                "the {count} runs of this table have no price together, for some of one seed were \
+                 made with random keys of version 1 and share their noise"
+            ),
             count => format!(
                 "releasing all {count} runs of this table costs {}",
                 standing.show("ε =", together)

@@ -168,6 +168,8 @@ pub(crate) struct Session {
     schedule: Schedule,
     retry_failed: bool,
     max_epsilon: Option<Epsilon>,
+    /// Whether the runs may be priced together.
+    independent: bool,
 }
 
 impl Session {
@@ -216,8 +218,16 @@ impl Session {
             Some(rounds) => Schedule::Rounds(rounds),
             None => Schedule::for_noise(experiment.noise),
         };
-        let retry_failed = args.retry_failed;
-        Ok(Self { experiment, dataset, learners, directory, schedule, retry_failed, max_epsilon })
+        Ok(Self {
+            experiment,
+            dataset,
+            learners,
+            independent: directory.are_independent(runs),
+            directory,
+            schedule,
+            retry_failed: args.retry_failed,
+            max_epsilon,
+        })
     }
 
     /// Says which data are used, and why those, and how much privacy may be spent on them.
@@ -364,8 +374,11 @@ impl Session {
             simulation.ledger(),
             self.experiment.seeds.len() as u64,
         )?
-        .of_a_model_after(simulation.round())
-        .with_tried(tried)?
+        .of_a_model_after(simulation.round());
+        let statement = match self.independent {
+            true => statement.with_tried(tried)?,
+            false => statement.without_tried(),
+        }
         .with_audit(match simulation.audit() {
             Some(audit) => Some(audit.report(simulation.params(), simulation.epsilon()?)),
             None => None,

@@ -6,9 +6,11 @@ use dp_accounting::{Epsilon, Ledger};
 use dp_agg::NoiseMode;
 use serde::{Deserialize, Serialize};
 
-use super::{CONFIG, EVALUATIONS, LEDGER, PRIVACY, STATUS, read_json, read_text};
+use super::{CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, PRIVACY, STATUS, read_json, read_text};
+use crate::checkpoint::Checkpoints;
 use crate::config::RunConfig;
 use crate::error::SimError;
+use crate::keys;
 use crate::plan;
 use crate::record::EvaluationRecord;
 use crate::standing::Standing;
@@ -65,6 +67,19 @@ pub(super) fn read_config(folder: &Path) -> Result<RunConfig, SimError> {
     let file = folder.join(CONFIG);
     toml::from_str(&read_text(&file)?)
         .map_err(|error| SimError::config(file.display().to_string(), error.to_string()))
+}
+
+/// The version of the random keys that the run in a folder was begun with: what its statement says,
+/// else its newest checkpoint. Where neither can be read the run has released nothing, or is refused
+/// by whoever opens it.
+#[must_use]
+pub fn keys_of(folder: &Path) -> u32 {
+    let statement: Option<PrivacyStatement> = read_json(&folder.join(PRIVACY)).ok();
+    let newest = || Checkpoints::new(folder.join(CHECKPOINTS)).newest().ok().flatten();
+    statement
+        .map(|statement| statement.keys)
+        .or_else(|| newest().map(|(checkpoint, _)| checkpoint.header.keys))
+        .unwrap_or(keys::VERSION)
 }
 
 /// How a run stands: `status.json` in its folder.

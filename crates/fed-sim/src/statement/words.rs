@@ -45,6 +45,10 @@ pub(super) fn assumptions(noise: NoiseMode) -> String {
     )
 }
 
+/// Why several runs have no price together.
+pub(super) const SHARED: &str = "some were made with random keys of version 1, under which simulated \
+    runs of one seed share their noise, so they have no price together";
+
 /// What makes the releases.
 pub(super) fn program() -> String {
     format!("fed-dp {}, open source ({})", env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_LICENSE"))

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dp_accounting::{Ledger, Neighboring};
-use fed_sim::directory::Status;
+use fed_sim::directory::{Status, keys_of};
 use fed_sim::{PrivacyStatement, RunConfig, plan};
 
 use super::{Case, Question, described, not_covered, released, tutorial_orders, wanted_delta};
@@ -40,8 +40,21 @@ pub(super) fn question(path: &Path, args: &Args) -> Result<Question, Failure> {
         record.config.as_ref().map_or(f64::INFINITY, |config| config.noise_multiplier.get())
     };
     let all: Vec<_> = records.iter().map(|record| (record.ledger.clone(), noise(record))).collect();
-    released(&mut cases, &all);
+    let independent = plan::are_independent(
+        ledgers
+            .iter()
+            .zip(&records)
+            .filter_map(|(path, record)| Some((record.config.as_ref()?, keys_of(path.parent()?)))),
+    );
+    if independent {
+        released(&mut cases, &all);
+    }
     let mut question = words(records, args)?;
+    if !independent {
+        let warning = "these runs have no price together: some of one seed were made with random \
+                       keys of version 1, under which simulated runs of one seed share their noise";
+        question.warnings.push(warning.to_owned());
+    }
     question.source = place;
     question.cases = cases;
     Ok(question)
