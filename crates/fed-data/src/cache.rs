@@ -11,71 +11,47 @@
 //!
 //! Numbers are little-endian. A file is written beside its place, flushed to the disk and then
 //! renamed, so that there is never half a cache under the final name. When it is opened, the
-//! header's hash, the hash of ids and offsets, the lengths of all parts and every label are
-//! checked; pixels are not read until they are needed ([`verify`] reads and hashes them all).
+//! header's hash, the hash of ids, offsets and labels, and the lengths of all parts are checked.
+//! Pixels are not read until they are needed: [`Dataset::check`] reads and hashes them all, beside
+//! the first round of a run and before anything that came from them is recorded.
+//!
+//! Version 1 did not hash the labels and knew less of what it was made from. Only what was imported
+//! is still read from it, and then checked in full at once.
+
+mod stamp;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::buffer::Buffer;
-use crate::dataset::{Dataset, Source};
+use crate::dataset::{CacheFile, Dataset, Source};
 use crate::digest::{ContentDigest, hex};
 use crate::error::DataError;
 use crate::federated::FederatedData;
 use crate::split::{Split, Store};
+pub(crate) use stamp::{FileVersion, Maker};
 
 const MAGIC: &[u8; 8] = b"FEDDATA\n";
-const VERSION: u32 = 1;
-const FORMAT: &str = "cache of client data";
+const VERSION: u32 = 2;
 /// A header is a few kilobytes.
 const LONGEST_HEADER: u32 = 1 << 20;
 const ALIGNMENT: u64 = 64;
 
-/// What a cache was made from; it is used only while this is still the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Maker {
-    /// Files, by size and time of change.
-    Files(Vec<Stamp>),
-    /// A program: seed, clients and version of the drawing.
-    Drawing { seed: u64, clients: usize, drawing: u32 },
-}
-
-/// A file at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stamp {
-    path: PathBuf,
-    bytes: u64,
-    changed_ns: u64,
-}
-
-impl Stamp {
-    pub(crate) fn of(path: &Path) -> Result<Self, DataError> {
-        let read = |error| DataError::io("read", path, error);
-        let absolute = fs::canonicalize(path).map_err(read)?;
-        let metadata = fs::metadata(path).map_err(read)?;
-        let changed = metadata.modified().map_err(read)?;
-        let changed_ns =
-            changed.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        Ok(Self { path: absolute, bytes: metadata.len(), changed_ns })
-    }
-}
-
 #[derive(Serialize, Deserialize)]
 struct Header {
     source: Source,
-    maker: Maker,
+    /// A [`Maker`], of this version or an older one.
+    maker: serde_json::Value,
     /// Length of the whole file.
     bytes: u64,
-    /// SHA-256 of the ids and offsets of both splits.
+    /// SHA-256 of the ids, offsets and labels of both splits; in version 1 without the labels.
     tables: String,
     splits: [Part; 2],
 }
@@ -100,10 +76,13 @@ pub(crate) fn write(path: &Path, data: &Dataset, maker: &Maker) -> Result<(), Da
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|error| DataError::io("create", folder, error))?;
-    let file = tempfile::Builder::new()
-        .prefix(".writing-")
-        .tempfile_in(folder)
-        .map_err(|error| DataError::io("write into", folder, error))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    // Whoever may read what others make here may read this too: the umask says who.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file =
+        builder.tempfile_in(folder).map_err(|error| DataError::io("write into", folder, error))?;
     let failed = |error| DataError::io("write", path, error);
     let mut out = Aligned { inner: BufWriter::with_capacity(1 << 20, file), at: 0 };
 
@@ -111,7 +90,7 @@ pub(crate) fn write(path: &Path, data: &Dataset, maker: &Maker) -> Result<(), Da
     // with spaces, which JSON does not mind.
     let mut header = Header {
         source: data.source.clone(),
-        maker: maker.clone(),
+        maker: value(maker),
         bytes: 0,
         tables: String::new(),
         splits: [&data.train, &data.test].map(|split| Part {
@@ -136,6 +115,7 @@ pub(crate) fn write(path: &Path, data: &Dataset, maker: &Maker) -> Result<(), Da
         let offsets = bytemuck::cast_slice::<u64, u8>(&offsets);
         tables.update(ids.as_bytes());
         tables.update(offsets);
+        tables.update(split.labels());
         part.ids = out.put(ids.as_bytes()).map_err(failed)?;
         part.offsets = out.put(offsets).map_err(failed)?;
         part.labels = out.put(split.labels()).map_err(failed)?;
@@ -171,10 +151,13 @@ pub(crate) fn write(path: &Path, data: &Dataset, maker: &Maker) -> Result<(), Da
 /// Opens a cache. `maker`, if given, is what it must have been made from.
 ///
 /// # Errors
-/// [`DataError::Corrupt`] if the file is damaged, of another version or stale: whoever can should
-/// then make it anew.
+/// [`DataError::CacheDamaged`] if the file is damaged, of another version or stale: whoever can
+/// should then make it anew.
 pub(crate) fn read(path: &Path, maker: Option<&Maker>) -> Result<Dataset, DataError> {
-    let wrong = |detail: String| DataError::corrupt(path, FORMAT, detail);
+    // What was asked for by its path may be all that is left of the data.
+    let imported = maker.is_none();
+    let wrong =
+        |detail: String| DataError::CacheDamaged { path: path.to_owned(), detail, imported };
     let failed = |error| DataError::io("read", path, error);
     let mut file = File::open(path).map_err(|error| DataError::io("open", path, error))?;
     let length = file.metadata().map_err(failed)?.len();
@@ -184,8 +167,9 @@ pub(crate) fn read(path: &Path, maker: Option<&Maker>) -> Result<Dataset, DataEr
         return Err(wrong("it does not begin as a cache does".to_owned()));
     }
     let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| start[at + byte]));
-    if word(8) != VERSION {
-        return Err(wrong(format!("it is of version {}, this build reads {VERSION}", word(8))));
+    let version = word(8);
+    if version != VERSION && !(version == 1 && imported) {
+        return Err(wrong(format!("it is of version {version}, this build reads {VERSION}")));
     }
     let room = word(12);
     if room > LONGEST_HEADER || u64::from(room) + 48 > length {
@@ -200,8 +184,11 @@ pub(crate) fn read(path: &Path, maker: Option<&Maker>) -> Result<Dataset, DataEr
     if header.bytes != length {
         return Err(wrong(format!("it has {length} bytes of {}", header.bytes)));
     }
-    if maker.is_some_and(|maker| *maker != header.maker) {
+    if maker.is_some_and(|maker| value(maker) != header.maker) {
         return Err(wrong("what it was made from has changed".to_owned()));
+    }
+    if header.source.name.contains(char::is_control) {
+        return Err(wrong("its name holds a control character".to_owned()));
     }
 
     #[expect(unsafe_code, reason = "mapping a file has no safe form")]
@@ -211,29 +198,54 @@ pub(crate) fn read(path: &Path, maker: Option<&Maker>) -> Result<Dataset, DataEr
     let map = Arc::new(map);
     let mut tables = Sha256::new();
     let [train, test] = header.splits;
-    let train = split(&map, &train, &mut tables).map_err(wrong)?;
-    let test = split(&map, &test, &mut tables).map_err(wrong)?;
+    let train = split(&map, &train, &mut tables, version).map_err(wrong)?;
+    let test = split(&map, &test, &mut tables, version).map_err(wrong)?;
     if hex(&tables.finalize()) != header.tables {
         return Err(wrong("the hash of its tables is wrong".to_owned()));
     }
-    Ok(Dataset::of(train, test, header.source))
+    let file = CacheFile::new(path, file, imported);
+    let data = Dataset::mapped(train, test, header.source, file);
+    if version == 1 {
+        data.check()?;
+    }
+    for (name, split) in [("train", &data.train), ("test", &data.test)] {
+        // Bytes are pixels whatever they are; other numbers may be anything.
+        if let Store::Floats(values) = split.store()
+            && let Some(at) = values.iter().position(|value| !(0.0..=1.0).contains(value))
+        {
+            let (example, pixel) = (at / split.width(), at % split.width());
+            let client = split.offsets().partition_point(|&offset| offset <= example) - 1;
+            return Err(DataError::Pixel {
+                path: path.to_owned(),
+                split: name.to_owned(),
+                client: split.ids()[client].to_string(),
+                example: example - split.offsets()[client],
+                pixel,
+                value: values[at],
+            });
+        }
+    }
+    Ok(data)
 }
 
 /// Reads all of a data set and compares its digest with the one on record.
 ///
 /// # Errors
-/// [`DataError::Corrupt`] if some label or pixel is not what it was when `data` was made.
+/// [`DataError::CacheDamaged`] if some label or pixel is not what it was when `data` was made.
 pub fn verify(data: &Dataset) -> Result<(), DataError> {
-    let now = ContentDigest::of(&data.train, &data.test);
+    let now = ContentDigest::of_in_this_thread(&data.train, &data.test);
     if now == data.source.digest {
         return Ok(());
     }
-    let path = data.source.files.first().cloned().unwrap_or_default();
+    let (path, imported) = match data.cache_file() {
+        Some(file) => (file.path().to_owned(), file.is_imported()),
+        None => (data.source.files.first().cloned().unwrap_or_default(), false),
+    };
     let detail = format!("its content has digest {now}, not {}", data.source.digest);
-    Err(DataError::Corrupt { path, format: FORMAT, detail })
+    Err(DataError::CacheDamaged { path, detail, imported })
 }
 
-fn split(map: &Arc<Mmap>, part: &Part, tables: &mut Sha256) -> Result<Split, String> {
+fn split(map: &Arc<Mmap>, part: &Part, tables: &mut Sha256, version: u32) -> Result<Split, String> {
     let range = |range: &Range<u64>| -> Range<usize> {
         usize::try_from(range.start).unwrap_or(usize::MAX)
             ..usize::try_from(range.end).unwrap_or(usize::MAX)
@@ -243,6 +255,9 @@ fn split(map: &Arc<Mmap>, part: &Part, tables: &mut Sha256) -> Result<Split, Str
     let offsets = map.get(range(&part.offsets)).ok_or_else(|| outside("offsets"))?;
     tables.update(ids);
     tables.update(offsets);
+    if version > 1 {
+        tables.update(map.get(range(&part.labels)).ok_or_else(|| outside("labels"))?);
+    }
     let ids = std::str::from_utf8(ids).map_err(|error| error.to_string())?;
     let ids: Vec<Box<str>> = ids.split('\n').map(Box::from).collect();
     let offsets = offsets
@@ -263,6 +278,10 @@ fn split(map: &Arc<Mmap>, part: &Part, tables: &mut Sha256) -> Result<Split, Str
         return Err("its counts do not match".to_owned());
     }
     Ok(split)
+}
+
+fn value(maker: &Maker) -> serde_json::Value {
+    serde_json::to_value(maker).expect("a maker has string keys only")
 }
 
 fn encode(header: &Header) -> Vec<u8> {

@@ -29,6 +29,14 @@ impl ContentDigest {
         Self::combine([(train, hashes(train)), (test, hashes(test))])
     }
 
+    /// The same in this thread alone, so that it may be called beside anything.
+    pub(crate) fn of_in_this_thread(train: &Split, test: &Split) -> Self {
+        let hashes = |split: &Split| {
+            (0..split.num_clients()).map(|index| client_hash(&split.client(index))).collect()
+        };
+        Self::combine([(train, hashes(train)), (test, hashes(test))])
+    }
+
     /// The digest of splits whose clients were hashed before.
     pub(crate) fn combine(splits: [(&Split, Vec<ClientHash>); 2]) -> Self {
         let mut hasher = Sha256::new();
@@ -72,6 +80,64 @@ impl ContentDigest {
 impl fmt::Display for ContentDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Digests of parts of a data set's content, sixteen hexadecimal digits each: they tell apart, and
+/// prove nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Of the training split.
+    pub train: PartDigests,
+    /// Of the test split.
+    pub test: PartDigests,
+}
+
+/// Digests of parts of a split's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartDigests {
+    /// Of the clients' ids.
+    pub clients: String,
+    /// Of the clients' numbers of examples.
+    pub sizes: String,
+    /// Of all labels.
+    pub labels: String,
+}
+
+impl Digests {
+    /// The digests of two splits.
+    #[must_use]
+    pub fn of(train: &Split, test: &Split) -> Self {
+        let [train, test] = [train, test].map(|split| {
+            let sizes: Vec<u8> =
+                split.client_sizes().flat_map(|n| (n as u64).to_le_bytes()).collect();
+            PartDigests {
+                clients: short(split.ids().join("\n").as_bytes()),
+                sizes: short(&sizes),
+                labels: short(split.labels()),
+            }
+        });
+        Self { train, test }
+    }
+
+    /// What differs, in a few words each, for two contents that are not the same.
+    pub(crate) fn difference(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (name, ours, theirs) in
+            [("training", &self.train, &other.train), ("test", &self.test, &other.test)]
+        {
+            if ours.clients != theirs.clients {
+                found.push(format!("other {name} clients"));
+            } else if ours.sizes != theirs.sizes {
+                found.push(format!("other numbers of {name} examples for some clients"));
+            } else if ours.labels != theirs.labels {
+                found.push(format!("other {name} labels, or another order of them"));
+            }
+        }
+        if found.is_empty() {
+            found.push("the same clients and labels, but other pixels".to_owned());
+        }
+        found
     }
 }
 
@@ -134,5 +200,14 @@ mod tests {
         for other in [digest("b", 1, 2), digest("a", 3, 2), digest("a", 1, 3)] {
             assert_ne!(first, other);
         }
+    }
+
+    #[test]
+    fn the_parts_say_what_differs() {
+        let parts = |id, pixel, label| Digests::of(&split(id, pixel, label), &split("t", 0, 0));
+        let first = parts("a", 1, 2);
+        assert_eq!(first.difference(&parts("b", 1, 2)), ["other training clients"]);
+        assert!(first.difference(&parts("a", 1, 3))[0].contains("training labels"));
+        assert!(first.difference(&parts("a", 3, 2))[0].contains("pixels"));
     }
 }

@@ -13,17 +13,18 @@
 //! Any file of these layouts is read; it is *called* federated EMNIST only if its numbers of
 //! clients and examples are those of the real one.
 
+pub(crate) mod companions;
 pub(crate) mod fill;
 pub(crate) mod hdf5;
 pub(crate) mod proto;
 pub(crate) mod sqlite;
 pub(crate) mod unpack;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::dataset::{Dataset, Origin, Variant};
 use crate::digest::ContentDigest;
-use crate::error::DataError;
+use crate::error::{DataError, shown};
 use crate::federated::FederatedData;
 use crate::split::Split;
 
@@ -39,24 +40,71 @@ pub(crate) struct Ask<'a> {
     pub(crate) progress: &'a mut dyn FnMut(crate::open::Progress),
 }
 
-/// Names what was read, and joins its splits.
+/// The files of the digits in HDF5, with their lengths: a copy that was damaged in place still
+/// has its length, and then must have its numbers too.
+const REAL_FILES: [(&str, u64); 2] = [
+    ("fed_emnist_digitsonly_train.h5", 108_270_697),
+    ("fed_emnist_digitsonly_test.h5", 34_813_048),
+];
+
+/// Names what was read from `files`, and joins its splits.
 pub(crate) fn dataset(
     train: Split,
     test: Split,
-    variant: Variant,
+    ask: &Ask<'_>,
     files: Vec<PathBuf>,
 ) -> Result<Dataset, DataError> {
-    let real = match variant {
-        Variant::DigitsOnly => (3_383, 341_873, 40_832),
-        Variant::All => (3_400, 671_585, 77_483),
-    };
-    let clients = train.num_clients();
-    let name = if (clients, train.len(), test.len()) == real {
+    let variant = ask.variant;
+    let file = files.first().cloned().unwrap_or_default();
+    if !ask.allow_empty_clients {
+        let (last, test_name) = (files.last().unwrap_or(&file), format!("{}_test", variant.name()));
+        let train_name = format!("{}_train", variant.name());
+        same_clients(last, (&train, &train_name), (&test, &test_name))?;
+        same_clients(&file, (&test, &test_name), (&train, &train_name))?;
+    }
+    let found = (train.num_clients(), train.len(), test.len());
+    let real = variant.real_counts();
+    let known = files.iter().find(|file| {
+        let length = std::fs::metadata(file).map_or(0, |file| file.len());
+        let name = file.file_name().unwrap_or_default();
+        REAL_FILES.iter().any(|&(real, bytes)| name == real && length == bytes)
+    });
+    if let Some(file) = known.filter(|_| found != real) {
+        return Err(DataError::corrupt(
+            file,
+            "copy of federated EMNIST",
+            format!(
+                "it has the length of the real file, which has {} clients with {} + {} examples, \
+                 but {} with {} + {} were found",
+                real.0, real.1, real.2, found.0, found.1, found.2
+            ),
+        ));
+    }
+    let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = if found == real {
         format!("federated EMNIST ({})", variant.words())
     } else {
-        let file = files.first().and_then(|file| file.file_name()).unwrap_or_default();
-        format!("{clients} writers from {} ({})", file.to_string_lossy(), variant.words())
+        format!("{} writers from {} ({})", found.0, shown(&file), variant.words())
     };
     let digest = ContentDigest::of(&train, &test);
-    Ok(Dataset::new(train, test, Origin { name, synthetic: false, files, variant }, digest))
+    let origin = Origin { name, synthetic: false, files, variant };
+    Ok(Dataset::new(train, test, origin, digest))
+}
+
+/// Whether every client of `has` is in `lacks` too, which was read from `path`.
+fn same_clients(
+    path: &Path,
+    (has, has_name): (&Split, &str),
+    (lacks, lacks_name): (&Split, &str),
+) -> Result<(), DataError> {
+    let mut missing = has.ids().iter().filter(|id| lacks.find(id).is_none());
+    let Some(first) = missing.next() else { return Ok(()) };
+    Err(DataError::ClientsDiffer {
+        path: path.to_owned(),
+        has: has_name.to_owned(),
+        clients: has.num_clients(),
+        lacks: lacks_name.to_owned(),
+        missing: 1 + missing.count(),
+        first: first.to_string(),
+    })
 }

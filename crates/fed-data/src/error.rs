@@ -55,8 +55,85 @@ pub enum DataError {
         /// What is wrong, and where in the file.
         detail: String,
     },
+    /// The file is sound, but of a form that is not read here.
+    #[error("`{}` cannot be read here: {what}; {instead}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it has that is not read.
+        what: String,
+        /// What to do: how to convert it, say.
+        instead: String,
+    },
+    /// A pixel is not a number between paper and ink.
+    #[error(
+        "example {example} of client `{client}` in split `{split}` of `{}` has the value {value} \
+         at pixel {pixel}, but pixels are 0 (ink) to 1 (paper){}",
+        path.display(),
+        pixel_hint(*value)
+    )]
+    Pixel {
+        /// Where the data came from.
+        path: PathBuf,
+        /// The split.
+        split: String,
+        /// The client.
+        client: String,
+        /// Which of the client's examples, from 0.
+        example: usize,
+        /// Which pixel, row by row, from 0.
+        pixel: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// Not the same clients in both splits.
+    #[error(
+        "{missing} of {clients} clients of split `{has}` are not in split `{lacks}` of `{}`, the \
+         first is `{first}`: every client of this format is in both, so a file is damaged or not \
+         its partner: fetch or copy it again. If it is meant so (such clients have no examples \
+         there): --allow-empty-clients, or allow_empty_clients = true in [data]",
+        path.display()
+    )]
+    ClientsDiffer {
+        /// The file that lacks them.
+        path: PathBuf,
+        /// The split that has more.
+        has: String,
+        /// Its number of clients.
+        clients: usize,
+        /// The split that lacks some.
+        lacks: String,
+        /// How many it lacks.
+        missing: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// A file was written to while it was read.
+    #[error("`{}` changed while it was read: try again when nobody writes to it", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A cache does not hold what it did when it was written.
+    #[error(
+        "the cache `{}` does not hold what was put into it: {detail}. {}",
+        path.display(),
+        if *imported {
+            "Import the data again"
+        } else {
+            "Remove it and begin again: it is then made anew"
+        }
+    )]
+    CacheDamaged {
+        /// The cache file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        detail: String,
+        /// Whether it holds an imported data set, which nothing here can make anew.
+        imported: bool,
+    },
     /// The file is sound but does not hold the split that was asked for.
-    #[error("`{}` has no split `{split}`; it holds {found}", path.display())]
+    #[error("`{}` has no split `{split}`; it holds {found}{}", path.display(), variant_hint(split, found))]
     NoSplit {
         /// The file.
         path: PathBuf,
@@ -68,8 +145,9 @@ pub enum DataError {
     /// A client of a file has no example at all.
     #[error(
         "client `{client}` of split `{split}` in `{}` has no examples: \
-         every client of this format has at least one, so the file is incomplete; \
-         to keep such clients (they then send a zero update), open with empty clients allowed",
+         every client of this format has at least one, so the file is incomplete; to keep such \
+         clients (they then send a zero update): --allow-empty-clients, or \
+         allow_empty_clients = true in [data]",
         path.display()
     )]
     EmptyClient {
@@ -83,9 +161,14 @@ pub enum DataError {
     /// A label is not a class.
     #[error(
         "example {example} of client `{client}` in split `{split}` of `{}` has label {label}, \
-         but the classes are 0 to {}: is this another variant of the data?",
+         but the classes are 0 to {}{}",
         path.display(),
-        classes - 1
+        classes - 1,
+        if (10..62).contains(label) {
+            ": data with letters are read with --variant all, or variant = \"all\" in [data]"
+        } else {
+            ": correct it, or fetch or copy the file again"
+        }
     )]
     Label {
         /// Where the data came from.
@@ -117,7 +200,8 @@ pub enum DataError {
     /// Only digits can be drawn.
     #[error(
         "the embedded writers write digits only, and no real data with all 62 classes was found \
-         in `{}`: put emnist_all.sqlite (or .sqlite.lzma) there, or ask for the digits",
+         in `{}`: put emnist_all.sqlite (or .sqlite.lzma) there, or take the digits: --variant \
+         digits-only, or variant = \"digits_only\" in [data]",
         data_dir.display()
     )]
     DigitsOnly {
@@ -171,6 +255,14 @@ pub enum DataError {
         /// What went wrong the last time.
         detail: String,
     },
+    /// The address is none that can be fetched from.
+    #[error("cannot fetch from `{url}`: {detail}")]
+    Address {
+        /// What was given.
+        url: String,
+        /// What is wrong with it, and what can be given.
+        detail: String,
+    },
     /// This build lacks a part.
     #[error("this build of fed-data cannot {what}: build it with the feature `{feature}`")]
     Feature {
@@ -187,7 +279,10 @@ impl DataError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Network { .. } | Self::Checksum { .. } | Self::Memory { .. } => true,
+            Self::Network { .. }
+            | Self::Checksum { .. }
+            | Self::Memory { .. }
+            | Self::Changed { .. } => true,
             Self::Status { status, .. } => *status >= 500,
             Self::Io { source, .. } => {
                 !matches!(source.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput)
@@ -218,6 +313,10 @@ impl DataError {
             Self::Corrupt { path, .. }
             | Self::NoSplit { path, .. }
             | Self::EmptyClient { path, .. }
+            | Self::Unsupported { path, .. }
+            | Self::Pixel { path, .. }
+            | Self::ClientsDiffer { path, .. }
+            | Self::Changed { path }
             | Self::Label { path, .. } => *path = known.to_owned(),
             _ => {}
         }
@@ -227,6 +326,45 @@ impl DataError {
     /// A damaged file.
     pub(crate) fn corrupt(path: &Path, format: &'static str, detail: impl ToString) -> Self {
         Self::Corrupt { path: path.to_owned(), format, detail: detail.to_string() }
+    }
+}
+
+/// Text from a file as it may be shown on a terminal: control characters escaped, and short.
+pub(crate) fn shown(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut out = String::new();
+    for character in characters.by_ref().take(200) {
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    if characters.next().is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Where a pixel outside the range may come from.
+fn pixel_hint(value: f32) -> &'static str {
+    if !value.is_finite() {
+        ": it is not a number that a model can learn from; correct it, or leave the example out"
+    } else if value > 1.0 && value <= 255.0 && value.fract() == 0.0 {
+        ": these look like bytes; divide them by 255, and turn them round (1 - value) if 255 is ink"
+    } else {
+        ": these look normalised or scaled; bring them back to 0 to 1"
+    }
+}
+
+/// Which option opens what is there instead.
+fn variant_hint(wanted: &str, found: &str) -> &'static str {
+    if wanted.starts_with("digits_only") && found.contains("all") {
+        " (read those with --variant all, or variant = \"all\" in [data])"
+    } else if wanted.starts_with("all") && found.contains("digits_only") {
+        " (read those with --variant digits-only, or variant = \"digits_only\" in [data])"
+    } else {
+        ""
     }
 }
 

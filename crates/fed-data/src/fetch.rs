@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use ureq::http::{Response, StatusCode, header};
 
 use crate::digest::hex;
-use crate::error::DataError;
+use crate::error::{DataError, shown};
 use crate::open::Progress;
 
 /// Where TFF keeps its public data.
@@ -104,6 +104,7 @@ impl Fetch {
     /// Fetches `archive`, unless it lies there already; either way its digest is checked.
     ///
     /// # Errors
+    /// [`DataError::Address`] if the address is none that can be fetched from,
     /// [`DataError::Network`] if the server cannot be reached or falls silent too often (what
     /// arrived is kept, and the next call goes on from there), [`DataError::Status`] if it does not
     /// have the file, [`DataError::Checksum`] if the content is wrong (what arrived is then
@@ -113,6 +114,8 @@ impl Fetch {
         archive: &Archive,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Fetched, DataError> {
+        let url = format!("{}/{}", self.base_url.trim_end_matches('/'), archive.file);
+        check_address(&url)?;
         let path = self.folder.join(archive.file);
         let known = Known::of(archive, &path)?;
         if path.is_dir() {
@@ -126,7 +129,7 @@ impl Fetch {
         fs::create_dir_all(&self.folder)
             .map_err(|error| DataError::io("create", &self.folder, error))?;
         let part = with_suffix(&path, ".part");
-        self.download(archive.file, &part, progress)?;
+        self.download(url, &part, progress)?;
         let (sha256, bytes) = file_digest(&part, progress)?;
         let compared = match known.settle(&path, &part, &sha256) {
             Ok(compared) => compared,
@@ -144,11 +147,10 @@ impl Fetch {
     /// Fills `part` to its end.
     fn download(
         &self,
-        file: &str,
+        url: String,
         part: &Path,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), DataError> {
-        let url = format!("{}/{file}", self.base_url.trim_end_matches('/'));
         let agent = agent(&url);
         let mut failures = 0;
         loop {
@@ -190,6 +192,10 @@ impl Fetch {
         }
         let mut response = match request.call() {
             Ok(response) => response,
+            // What a repetition cannot mend.
+            Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
+                return Err(DataError::Address { url: url.to_owned(), detail: error.to_string() });
+            }
             Err(error) => return Ok(Attempt::broken(error)),
         };
         let status = response.status();
@@ -261,6 +267,26 @@ impl Fetch {
         }
         out.sync_all().map_err(|error| DataError::io("write", part, error))?;
         Ok(Attempt::Done)
+    }
+}
+
+/// Refuses an address that no attempt could fetch from.
+fn check_address(url: &str) -> Result<(), DataError> {
+    let wrong = |detail: String| Err(DataError::Address { url: shown(url), detail });
+    let Some((scheme, _)) = url.split_once("://") else {
+        return wrong(format!("it must begin with https:// or http://, as {BASE_URL} does"));
+    };
+    if !["http", "https"].contains(&&*scheme.to_lowercase()) {
+        return wrong(format!(
+            "`{}` is not spoken here: give an address that begins with https:// or http://, or \
+             fetch the file with another program and copy it into the data folder",
+            shown(scheme)
+        ));
+    }
+    match url.parse::<ureq::http::Uri>() {
+        Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => Ok(()),
+        Ok(_) => wrong("it names no server".to_owned()),
+        Err(error) => wrong(format!("{error}; give an address such as {BASE_URL}")),
     }
 }
 

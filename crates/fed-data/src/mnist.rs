@@ -4,34 +4,39 @@
 //! 539 writers becomes a client, named `f`, the writer's number in NIST's records as four digits,
 //! and `_00`. Polarity becomes that of TFF's EMNIST: 255 is paper, so a byte is turned round.
 //!
-//! **The split** is ours, inside each client and seeded: of `n` images, `round(n · 40832 / 382705)`
-//! but at least one and never all of two or more are set aside, the same share as in TFF's set.
-//! Which ones: the first of a permutation drawn from ChaCha8, keyed by [`SPLIT_SEED`], its stream
-//! number the writer's. Within each split the images keep MNIST's order.
+//! **The split** is inside each client: of a writer's `n` images `round(n · 40832 / 382705)`, but
+//! at least one and never all of two or more, are set aside, the same share as in TFF's set. They
+//! are the first of `numpy.random.default_rng([20190417, writer]).permutation(n)`; within each
+//! split the images keep MNIST's order. So whoever has MNIST's and QMNIST's files has exactly the
+//! data, to the digest, that results on "MNIST by writer" are quoted on.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+mod idx;
+mod permutation;
+
 use std::path::{Path, PathBuf};
-
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 
 use crate::buffer::Buffer;
 use crate::dataset::{Dataset, Origin, Variant};
 use crate::digest::ContentDigest;
 use crate::error::DataError;
+use crate::federated::FederatedData;
 use crate::split::{Split, Store};
+use idx::{Expected, Idx};
+use permutation::permutation;
 
-/// The seed of the split inside each client.
-pub const SPLIT_SEED: u64 = 1_998;
+/// The seed of the split inside each client; the writer's number is its second word.
+pub const SPLIT_SEED: u32 = 20_190_417;
+
+/// The digest of MNIST by writer: 539 clients, 53,598 training and 6,402 test examples.
+pub const CONTENT: &str = "34d621b2b543eb71720b9533ceea2cdc0ed6fe573599b3a7f94c21c5f3a0bca2";
+
+/// Images in MNIST's training set. As many, and it must be MNIST: its files have no checksums.
+const MNIST_IMAGES: usize = 60_000;
 
 /// Pixels of a picture.
 const PIXELS: usize = 28 * 28;
-/// More than this is no MNIST file but damage.
-const MOST_BYTES: u64 = 1 << 30;
 
-/// The files that are read, each with or without `.gz`.
+/// The files that are read, each also with `.idx` for `-idx`, and with `.gz`.
 pub(crate) const IMAGES: &str = "train-images-idx3-ubyte";
 pub(crate) const LABELS: &str = "train-labels-idx1-ubyte";
 pub(crate) const WRITERS: &str = "qmnist-train-labels-idx2-int";
@@ -39,12 +44,14 @@ pub(crate) const WRITERS: &str = "qmnist-train-labels-idx2-int";
 /// Reads the three files `images`, `labels` and `writers`, plain or gzipped.
 ///
 /// # Errors
-/// [`DataError::Missing`], [`DataError::Corrupt`] or [`DataError::Io`] for a file that cannot be
-/// read or does not fit the others; [`DataError::Label`] for a label that is no digit.
+/// [`DataError::Missing`], [`DataError::Corrupt`], [`DataError::Unsupported`] or
+/// [`DataError::Io`] for a file that cannot be read or does not fit the others;
+/// [`DataError::Label`] for a label that is no digit.
 pub fn read(images: &Path, labels: &Path, writers: &Path) -> Result<Dataset, DataError> {
-    let pictures = Idx::read(images, 0x08, &[28, 28])?;
-    let classes = Idx::read(labels, 0x08, &[])?;
-    let table = Idx::read(writers, 0x0C, &[8])?;
+    let expected = |what, row, magic| Expected { what, row, magic, bytes_only: magic == 0x803 };
+    let pictures = Idx::read(images, expected("images of 28 by 28", PIXELS as u64, 0x803))?;
+    let classes = Idx::read(labels, expected("labels", 1, 0x801))?;
+    let table = Idx::read(writers, expected("QMNIST's rows of 8", 8, 0xC02))?;
     for (path, other) in [(labels, &classes), (writers, &table)] {
         if other.rows != pictures.rows {
             let detail = format!(
@@ -58,28 +65,28 @@ pub fn read(images: &Path, labels: &Path, writers: &Path) -> Result<Dataset, Dat
     }
 
     // Images by writer, each writer's in MNIST's order.
-    let mut by_writer: Vec<(u32, u32)> = Vec::with_capacity(table.rows);
-    for (row, (entry, &label)) in table.values.chunks_exact(32).zip(&classes.values).enumerate() {
-        let column =
-            |index: usize| u32::from_be_bytes(std::array::from_fn(|byte| entry[4 * index + byte]));
-        let (class, writer) = (column(0), column(2));
-        if label > 9 {
+    let mut by_writer: Vec<(u32, usize)> = Vec::with_capacity(table.rows);
+    for row in 0..table.rows {
+        let (label, class, writer) =
+            (classes.number(row, 0), table.number(row, 0), table.number(row, 2));
+        let known = u32::try_from(writer).ok().filter(|&writer| writer <= 9_999);
+        if !(0..=9).contains(&label) {
             return Err(DataError::Label {
                 path: labels.to_owned(),
                 split: "train".to_owned(),
-                client: client_id(writer),
+                client: known.map_or_else(|| writer.to_string(), client_id),
                 example: row,
-                label: i64::from(label),
+                label,
                 classes: 10,
             });
         }
-        if class != u32::from(label) || writer > 9_999 {
+        let Some(writer) = known.filter(|_| class == label) else {
             let detail = format!(
                 "row {row} says class {class} of writer {writer}, but the image is labelled {label}"
             );
             return Err(DataError::corrupt(writers, "table for these images", detail));
-        }
-        by_writer.push((writer, row as u32));
+        };
+        by_writer.push((writer, row));
     }
     by_writer.sort_unstable();
 
@@ -91,25 +98,35 @@ pub fn read(images: &Path, labels: &Path, writers: &Path) -> Result<Dataset, Dat
             part.ids.push(client_id(writer).into_boxed_str());
             for (&(_, row), &aside) in group.iter().zip(&set_aside) {
                 if aside == wanted {
-                    let row = row as usize;
-                    let picture = &pictures.values[row * PIXELS..(row + 1) * PIXELS];
-                    part.pixels.extend(picture.iter().map(|&ink| 255 - ink));
-                    part.labels.push(classes.values[row]);
+                    part.pixels.extend(pictures.bytes(row).iter().map(|&ink| 255 - ink));
+                    part.labels.push(classes.number(row, 0) as u8);
                 }
             }
             part.offsets.push(part.labels.len());
         }
     }
+    let known = pictures.rows == MNIST_IMAGES;
     drop(pictures);
     let [train, test] = parts.map(Part::into_split);
     let (train, test) = (train?, test?);
     let digest = ContentDigest::of(&train, &test);
-    let origin = Origin {
-        name: "MNIST by writer (QMNIST)".to_owned(),
-        synthetic: false,
-        files: [images, labels, writers].map(PathBuf::from).to_vec(),
-        variant: Variant::DigitsOnly,
+    if known && digest.as_str() != CONTENT {
+        let detail = format!(
+            "with `{}` and `{}` it has MNIST's {MNIST_IMAGES} images, but the content has digest \
+             {digest} instead of {CONTENT}, so some byte of the three is not the published one",
+            labels.display(),
+            writers.display()
+        );
+        return Err(DataError::corrupt(images, "copy of MNIST", detail));
+    }
+    let name = if known {
+        "MNIST by writer (QMNIST)".to_owned()
+    } else {
+        let file = images.file_name().unwrap_or_default().to_string_lossy();
+        format!("{} writers from {file} (digits only)", train.num_clients())
     };
+    let files = [images, labels, writers].map(PathBuf::from).to_vec();
+    let origin = Origin { name, synthetic: false, files, variant: Variant::DigitsOnly };
     Ok(Dataset::new(train, test, origin, digest))
 }
 
@@ -121,12 +138,8 @@ fn client_id(writer: u32) -> String {
 fn set_aside(writer: u32, count: usize) -> Vec<bool> {
     let share = (count * 40_832 * 2 + 382_705) / (382_705 * 2);
     let share = share.max(1).min(count.saturating_sub(1));
-    let mut rng = ChaCha8Rng::seed_from_u64(SPLIT_SEED);
-    rng.set_stream(u64::from(writer));
-    let mut order: Vec<usize> = (0..count).collect();
-    order.shuffle(&mut rng);
     let mut aside = vec![false; count];
-    for &image in &order[..share] {
+    for &image in &permutation([SPLIT_SEED, writer], count)[..share] {
         aside[image] = true;
     }
     aside
@@ -150,76 +163,6 @@ impl Part {
         let store = Store::Bytes(Buffer::Owned(self.pixels));
         Split::from_parts(self.ids, self.offsets, store, Buffer::Owned(self.labels), PIXELS, 10)
     }
-}
-
-/// An idx file: `rows` rows of values as they lie in the file.
-struct Idx {
-    rows: usize,
-    values: Vec<u8>,
-}
-
-impl Idx {
-    /// Reads a file of element type `kind` (8: bytes, 12: 32-bit integers) whose rows have the
-    /// shape `row`.
-    fn read(path: &Path, kind: u8, row: &[u32]) -> Result<Self, DataError> {
-        let wrong = |detail: String| DataError::corrupt(path, "idx file", detail);
-        let file = File::open(path).map_err(|error| DataError::io("open", path, error))?;
-        let mut bytes = Vec::new();
-        let packed = path.extension().is_some_and(|extension| extension == "gz");
-        let read = if packed {
-            unzip(file, &mut bytes)?
-        } else {
-            BufReader::new(file).take(MOST_BYTES).read_to_end(&mut bytes)
-        };
-        read.map_err(|error| match error.kind() {
-            std::io::ErrorKind::IsADirectory => DataError::io("read", path, error),
-            _ => wrong(format!("{error} after {} bytes", bytes.len())),
-        })?;
-
-        let word = |index: usize| {
-            bytes
-                .get(4 * index..4 * index + 4)
-                .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]))
-                .ok_or_else(|| wrong(format!("it ends after {} bytes", bytes.len())))
-        };
-        let magic = u32::from(kind) << 8 | (row.len() as u32 + 1);
-        if word(0)? != magic {
-            return Err(wrong(format!(
-                "it begins with {:#010x} instead of {magic:#010x}",
-                word(0)?
-            )));
-        }
-        let rows = word(1)? as usize;
-        for (axis, &expected) in row.iter().enumerate() {
-            if word(2 + axis)? != expected {
-                return Err(wrong(format!(
-                    "axis {} is {} long, not {expected}",
-                    axis + 1,
-                    word(2 + axis)?
-                )));
-            }
-        }
-        let element = if kind == 0x0C { 4 } else { 1 };
-        let row_bytes = row.iter().product::<u32>() as usize * element;
-        let header = 4 * (2 + row.len());
-        let expected = rows.saturating_mul(row_bytes).saturating_add(header);
-        if bytes.len() != expected {
-            let detail = format!("it has {} bytes, but {rows} rows take {expected}", bytes.len());
-            return Err(wrong(detail));
-        }
-        bytes.drain(..header);
-        Ok(Self { rows, values: bytes })
-    }
-}
-
-#[cfg(feature = "readers")]
-fn unzip(file: File, bytes: &mut Vec<u8>) -> Result<std::io::Result<usize>, DataError> {
-    Ok(flate2::read::MultiGzDecoder::new(BufReader::new(file)).take(MOST_BYTES).read_to_end(bytes))
-}
-
-#[cfg(not(feature = "readers"))]
-fn unzip(_: File, _: &mut Vec<u8>) -> Result<std::io::Result<usize>, DataError> {
-    Err(DataError::Feature { what: "unpack .gz files", feature: "readers" })
 }
 
 #[cfg(test)]

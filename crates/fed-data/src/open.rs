@@ -4,6 +4,7 @@
 //! and [`Source::why`](crate::Source::why) says which and why. Nothing here ever downloads.
 
 mod find;
+pub(crate) mod kind;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,9 +14,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{self, Maker, Stamp};
+use crate::cache::{self, Maker};
 use crate::dataset::{Dataset, Variant};
 use crate::error::DataError;
+use crate::look;
 use crate::synthetic::{DRAWING, SyntheticWriters};
 use find::Found;
 
@@ -182,6 +184,12 @@ impl OpenOptions {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with(&self, progress: &mut dyn FnMut(Progress)) -> Result<Dataset, DataError> {
+        let mut data = self.open_any(progress)?;
+        data.notes.extend(look::notes(&data));
+        Ok(data)
+    }
+
+    fn open_any(&self, progress: &mut dyn FnMut(Progress)) -> Result<Dataset, DataError> {
         let folder = self.data_dir.display();
         match &self.choice {
             Choice::Synthetic => self.open_synthetic("the embedded writers were asked for".into()),
@@ -190,11 +198,9 @@ impl OpenOptions {
                 self.open_found(&found, "it was asked for".to_owned(), progress)
             }
             Choice::Auto => {
-                let imported = self.imported();
-                let found = if imported.is_file() {
-                    Some(Found::Cache(imported))
-                } else {
-                    find::in_folder(&self.data_dir, self.variant)?
+                let found = match find::file(self.imported())? {
+                    Some(imported) => Some(Found::Cache(imported)),
+                    None => find::in_folder(&self.data_dir, self.variant)?,
                 };
                 if let Some(found) = found {
                     let file = found.files()[0].display().to_string();
@@ -219,7 +225,7 @@ impl OpenOptions {
     ) -> Result<(Dataset, PathBuf), DataError> {
         let data = self.clone().cache(false).open_with(progress)?;
         let to = self.imported();
-        cache::write(&to, &data, &Maker::Files(Vec::new()))?;
+        cache::write(&to, &data, &Maker::Import)?;
         Ok((data, to))
     }
 
@@ -258,14 +264,21 @@ impl OpenOptions {
             return Ok(data);
         }
         let files = found.files();
-        let stamps = files.iter().map(|file| Stamp::of(file)).collect::<Result<_, _>>()?;
-        let maker = Maker::Files(stamps);
+        let maker = Maker::reading(&files, self.variant, self.allow_empty_clients)?;
         let first = files[0].file_name().unwrap_or_default().to_string_lossy();
         let place = fs::canonicalize(&files[0]).unwrap_or_default();
         let key = format!("{}|{:?}|{}", place.display(), self.variant, self.allow_empty_clients);
         let key = crate::digest::short(key.as_bytes());
         let name = format!("{first}-{}-{key}", self.variant.name());
-        self.cached(&name, &maker, why, || self.read(found, progress))
+        self.cached(&name, &maker, why, || {
+            let data = self.read(found, progress)?;
+            // What was read while somebody wrote is neither the old content nor the new one.
+            let now = Maker::reading(&files, self.variant, self.allow_empty_clients)?;
+            match now.changed_since(&maker) {
+                Some(path) => Err(DataError::Changed { path }),
+                None => Ok(data),
+            }
+        })
     }
 
     #[cfg(feature = "readers")]
@@ -306,7 +319,7 @@ impl OpenOptions {
             }
             Found::Cache(path) => return cache::read(path, None),
         };
-        emnist::dataset(train, test, self.variant, files)
+        emnist::dataset(train, test, ask, files)
     }
 
     #[cfg(not(feature = "readers"))]

@@ -6,7 +6,7 @@ use bytemuck::Zeroable;
 
 use crate::buffer::Buffer;
 use crate::digest::ContentDigest;
-use crate::error::DataError;
+use crate::error::{DataError, shown};
 use crate::examples::{Examples, Features};
 use crate::federated::FederatedData;
 
@@ -25,6 +25,22 @@ impl Store {
             Self::Bytes(values) => values.len(),
             Self::Floats(values) => values.len(),
         }
+    }
+}
+
+/// Most bytes of a client's id.
+const LONGEST_ID: usize = 255;
+
+/// What is wrong with a client's id, if anything: ids stand in tables, records and on terminals.
+pub(crate) fn wrong_id(id: &str) -> Option<&'static str> {
+    if id.is_empty() {
+        Some("is empty")
+    } else if id.len() > LONGEST_ID {
+        Some("is longer than 255 bytes")
+    } else if id.contains(char::is_control) {
+        Some("holds a control character")
+    } else {
+        None
     }
 }
 
@@ -113,6 +129,9 @@ impl Split {
         let wrong = |what: String| Err(DataError::Inconsistent(what));
         if ids.is_empty() {
             return wrong("there is no client".to_owned());
+        }
+        if let Some((id, what)) = ids.iter().find_map(|id| Some((id, wrong_id(id)?))) {
+            return wrong(format!("client `{}` has an id that {what}", shown(id)));
         }
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] >= pair[1]) {
             return wrong(format!("client `{}` occurs twice or out of order", pair[1]));

@@ -36,8 +36,8 @@ fn database(folder: &Path, change: &str) -> PathBuf {
             "PRAGMA synchronous = OFF;
              CREATE TABLE examples (split_name TEXT NOT NULL, client_id TEXT NOT NULL,
                                     serialized_example_proto BLOB NOT NULL);
-             CREATE TABLE client_metadata (client_id TEXT NOT NULL, split_name TEXT NOT NULL,
-                                           num_examples INTEGER NOT NULL);
+             CREATE TABLE client_metadata (client_id TEXT, split_name TEXT NOT NULL,
+                                           num_examples INTEGER);
              CREATE INDEX idx_client_id_split ON examples (split_name, client_id);
              INSERT INTO client_metadata VALUES ('f1', 'digits_only_train', 3),
                                                 ('f1', 'digits_only_test', 1);",
@@ -121,6 +121,7 @@ fn a_client_without_examples() {
     );
     let text = message(&path);
     assert!(text.contains("client `f2`") && text.contains("no examples"), "{text}");
+    assert!(text.contains("--allow-empty-clients"), "{text}");
     let data = OpenOptions::new()
         .choice(Choice::Path(path))
         .cache(false)
@@ -145,6 +146,7 @@ fn labels_outside_the_classes() {
         .expect("a change");
     let text = message(&path);
     assert!(text.contains("example 1 of client `f1`") && text.contains("label 36"), "{text}");
+    assert!(text.contains("--variant all"), "{text}");
 }
 
 #[test]
@@ -152,18 +154,36 @@ fn a_database_at_odds_with_itself() {
     for (change, says) in [
         (
             "UPDATE client_metadata SET num_examples = 4 WHERE split_name = 'digits_only_train'",
-            "should have 4 examples, but it has 3",
+            "has 4 examples in `client_metadata`, but 3 in `examples`",
         ),
         (
             "UPDATE client_metadata SET num_examples = 2 WHERE split_name = 'digits_only_train'",
-            "more examples than were counted",
+            "has 2 examples in `client_metadata`, but 3 in `examples`",
         ),
         ("UPDATE client_metadata SET num_examples = -1", "has -1 examples"),
+        (
+            "INSERT INTO client_metadata VALUES ('f1', 'digits_only_train', 5)",
+            "has 5 examples in `client_metadata`, but 3 in `examples`",
+        ),
+        (
+            "UPDATE client_metadata SET client_id = 'g1'",
+            "has 3 examples in `client_metadata`, but 0",
+        ),
+        (
+            "INSERT INTO client_metadata VALUES ('f2', 'digits_only_train', 0); \
+             UPDATE examples SET client_id = 'lost' WHERE rowid = 3; \
+             UPDATE client_metadata SET num_examples = NULL",
+            "1 examples of 1 clients of `digits_only_train` that `client_metadata` does not list",
+        ),
+        ("UPDATE client_metadata SET client_id = NULL", "id is missing (NULL)"),
+        ("UPDATE client_metadata SET num_examples = 'three'", "no whole number of examples"),
         (
             "DELETE FROM client_metadata WHERE split_name = 'digits_only_test'",
             "no split `digits_only_test`; it holds digits_only_train",
         ),
-        ("DROP TABLE examples", "no such table"),
+        ("DROP TABLE examples", "no such table as `examples`, but client_metadata"),
+        ("DROP TABLE client_metadata", "CREATE TABLE client_metadata AS SELECT"),
+        ("ALTER TABLE examples RENAME COLUMN client_id TO writer", "has no column `client_id`"),
         ("UPDATE examples SET serialized_example_proto = x'0011' WHERE rowid = 2", "row 2"),
         ("UPDATE examples SET serialized_example_proto = 'text' WHERE rowid = 2", "row 2"),
     ] {
@@ -171,6 +191,180 @@ fn a_database_at_odds_with_itself() {
         let text = message(&database(folder.path(), change));
         assert!(text.contains(says), "{change}: {text}");
     }
+}
+
+/// Other forms of the same content: read to the same values.
+#[test]
+fn views_and_tables_of_other_kinds_are_read_alike() {
+    let reference = folder();
+    let reference = open(&database(reference.path(), "")).expect("a good file");
+    for change in [
+        "ALTER TABLE examples RENAME TO e; CREATE VIEW examples AS SELECT * FROM e;
+         ALTER TABLE client_metadata RENAME TO m; CREATE VIEW client_metadata AS SELECT * FROM m;",
+        "ALTER TABLE examples RENAME TO e;
+         CREATE TABLE examples (nr INTEGER PRIMARY KEY, split_name TEXT, client_id TEXT,
+                                serialized_example_proto BLOB) WITHOUT ROWID;
+         INSERT INTO examples SELECT rowid, * FROM e; DROP TABLE e;",
+        "ALTER TABLE client_metadata DROP COLUMN num_examples",
+        "UPDATE client_metadata SET num_examples = NULL",
+        // A column that takes the usual name of the row numbers.
+        "ALTER TABLE examples RENAME TO e;
+         CREATE TABLE examples (rowid INTEGER, split_name TEXT, client_id TEXT,
+                                serialized_example_proto BLOB);
+         INSERT INTO examples SELECT -rowid, * FROM e ORDER BY rowid;",
+        "ALTER TABLE client_metadata RENAME COLUMN client_id TO CLIENT_ID",
+    ] {
+        let folder = folder();
+        let data = open(&database(folder.path(), change)).expect(change);
+        assert_eq!(data.source.digest, reference.source.digest, "{change}");
+    }
+    // Ids that are numbers are their digits.
+    let folder = folder();
+    let change = "ALTER TABLE examples RENAME TO e;
+         CREATE TABLE examples (split_name TEXT, client_id INTEGER, serialized_example_proto BLOB);
+         INSERT INTO examples SELECT split_name, 17, serialized_example_proto FROM e;
+         DROP TABLE client_metadata;
+         CREATE TABLE client_metadata (client_id INTEGER, split_name TEXT, num_examples INTEGER);
+         INSERT INTO client_metadata VALUES (17, 'digits_only_train', 3), (17, 'digits_only_test', 1);";
+    let data = open(&database(folder.path(), change)).expect("numbers");
+    assert_eq!(data.train.client_id(0), "17");
+    assert_eq!(data.train.client(0), reference.train.client(0));
+}
+
+#[test]
+fn values_that_are_no_pixels_in_a_database() {
+    for value in [f32::NAN, f32::NEG_INFINITY, 255.0, -0.5] {
+        let folder = folder();
+        let path = database(folder.path(), "");
+        Connection::open(&path)
+            .and_then(|connection| {
+                connection.execute(
+                    "UPDATE examples SET serialized_example_proto = ?1 WHERE rowid = 2",
+                    params![example(9, value)],
+                )
+            })
+            .expect("a change");
+        let text = message(&path);
+        assert!(
+            text.contains("example 0 of client `f1` in split `digits_only_test`")
+                && text.contains("pixel 0")
+                && text.contains(&value.to_string()),
+            "{text}"
+        );
+    }
+}
+
+/// A client of one split only: a lost one, unless it is said to be meant.
+#[test]
+fn clients_that_are_in_one_split_only() {
+    let folder = folder();
+    let path = database(folder.path(), "DELETE FROM client_metadata WHERE split_name = 'none';");
+    let connection = Connection::open(&path).expect("a database");
+    connection
+        .execute_batch(
+            "INSERT INTO client_metadata VALUES ('f2', 'digits_only_train', 1);
+             INSERT INTO examples SELECT split_name, 'f2', serialized_example_proto FROM examples
+             WHERE rowid = 1;",
+        )
+        .expect("another client");
+    let error = open(&path).expect_err("f2 has no test examples");
+    let DataError::ClientsDiffer { missing: 1, clients: 2, first, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(first, "f2");
+    assert!(error.to_string().contains("--allow-empty-clients"), "{error}");
+    let options = OpenOptions::new().choice(Choice::Path(path)).cache(false);
+    let data = options.allow_empty_clients(true).open().expect("it is meant");
+    assert_eq!((data.train.num_clients(), data.test.num_clients()), (2, 1));
+}
+
+/// Archives are looked at before they are unpacked, and not beyond what they should hold.
+#[test]
+fn archives_that_unpack_to_much_more_than_they_should() {
+    let folder = folder();
+    let pack = |name: &str, parts: &[&[u8]]| {
+        let path = folder.path().join(name);
+        let file = fs::File::create(&path).expect("a writable folder");
+        let mut encoder = liblzma::write::XzEncoder::new(file, 0);
+        parts.iter().for_each(|part| encoder.write_all(part).expect("a writable folder"));
+        encoder.finish().expect("a writable folder");
+        path
+    };
+    let zeros = vec![0; 1 << 24];
+    let unpacked = |path: &Path| {
+        let mut steps = 0;
+        let options = OpenOptions::new().choice(Choice::Path(path.to_owned())).cache(false);
+        let opened = options.open_with(&mut |progress| {
+            steps += usize::from(progress.step == "unpacking");
+        });
+        (opened.expect_err("a bomb").to_string(), steps)
+    };
+    let (text, steps) = unpacked(&pack("zeros.sqlite.xz", &[&zeros, &zeros]));
+    assert!(text.contains("not a SQLite database") && !text.contains("etch"), "{text}");
+    assert_eq!(steps, 0, "nothing was unpacked");
+    let hdf5 = fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixture/fed_emnist_digitsonly_test.h5"
+    ));
+    let (text, _) = unpacked(&pack("h5.xz", &[&hdf5.expect("the fixture")]));
+    assert!(text.contains("is an HDF5 file, not a SQLite database"), "{text}");
+
+    let database = fs::read(database(folder.path(), "")).expect("written");
+    let (text, steps) = unpacked(&pack("longer.sqlite.xz", &[&database, &zeros, &zeros]));
+    assert!(text.contains("goes on after them") && steps <= 1, "{text}");
+    let mut absurd = database.clone();
+    absurd[16..18].copy_from_slice(&[0, 1]);
+    absurd[28..32].copy_from_slice(&[0xFF; 4]);
+    absurd[24..28].copy_from_slice(&[1; 4]);
+    absurd[92..96].copy_from_slice(&[1; 4]);
+    let (text, steps) = unpacked(&pack("absurd.sqlite.xz", &[&absurd]));
+    assert!(text.contains("281474976645120 bytes") && steps == 0, "{text}");
+    let left: Vec<_> = fs::read_dir(folder.path())
+        .expect("a folder")
+        .filter(|entry| {
+            entry
+                .as_ref()
+                .is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(".unpacking"))
+        })
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A file is what it holds, whatever it is called.
+#[test]
+fn names_that_say_something_else() {
+    let folder = folder();
+    let whole = fs::read(database(folder.path(), "")).expect("written");
+    for name in ["a.lzma", "a.h5", "a.tar.bz2", "a", "emnist_all.sqlite.lzma"] {
+        let path = folder.path().join(name);
+        fs::write(&path, &whole).expect("a writable folder");
+        let data = open(&path).expect(name);
+        assert_eq!(data.train.client(0).labels(), [3, 1, 2]);
+        fs::remove_file(path).expect("a writable folder");
+    }
+    for (name, content, says) in [
+        ("a.sqlite", &b"PK\x03\x04............"[..], "it is a ZIP archive; unpack it first"),
+        ("a.sqlite.gz", b"\x1F\x8B\x08\0\0\0\0\0\0", "it is a gzip archive; unpack it first"),
+        ("a.npy", b"\x93NUMPY\x01\0", "it is a NumPy array"),
+        ("a.sqlite", b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
+        ("emnist_all.sqlite", b"<!DOCTYPE html><html>", "it is a web page"),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("a writable folder");
+        let text = message(&path);
+        assert!(text.contains(says), "{name}: {text}");
+    }
+}
+
+/// What lies under a known name and is no file is an error, not an absence.
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_not_nothing() {
+    let folder = folder();
+    let link = folder.path().join("emnist_all.sqlite");
+    std::os::unix::fs::symlink("nowhere", &link).expect("a writable folder");
+    let error = OpenOptions::new().data_dir(folder.path()).open().expect_err("a dangling link");
+    assert!(error.to_string().contains("file behind the link"), "{error}");
 }
 
 #[test]
@@ -183,7 +377,11 @@ fn the_other_variant_is_not_there() {
         .cache(false)
         .open()
         .expect_err("digits only");
-    assert!(error.to_string().contains("no split `all_train`"), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("no split `all_train`") && text.contains("--variant digits-only"),
+        "{text}"
+    );
     let error = OpenOptions::new()
         .variant(Variant::All)
         .data_dir(folder.path().join("empty"))
@@ -267,12 +465,16 @@ fn archives_that_lack_a_file_or_an_end() {
         tar.into_inner().and_then(|encoder| encoder.finish()).expect("in memory")
     };
     let name = "fed_emnist_digitsonly.tar.bz2";
-    let lacking = pack(&[("fed_emnist_digitsonly_train.h5", b"x"), ("readme", b"y")]);
+    let magic = b"\x89HDF\r\n\x1A\n and nothing more";
+    let lacking = pack(&[("fed_emnist_digitsonly_train.h5", magic), ("readme", b"y")]);
     let error = damaged(folder.path(), name, &lacking).expect("no test file").to_string();
     assert!(error.contains("no split `fed_emnist_digitsonly_test.h5`; it holds readme"), "{error}");
+    let other = pack(&[("fed_emnist_digitsonly_train.h5", b"not HDF5")]);
+    let error = damaged(folder.path(), name, &other).expect("no HDF5").to_string();
+    assert!(error.contains("is text, not an HDF5 file"), "{error}");
     let both = pack(&[
-        ("fed_emnist_digitsonly_train.h5", b"not HDF5"),
-        ("fed_emnist_digitsonly_test.h5", b"not HDF5"),
+        ("fed_emnist_digitsonly_train.h5", magic),
+        ("fed_emnist_digitsonly_test.h5", magic),
     ]);
     let error = damaged(folder.path(), name, &both).expect("no HDF5").to_string();
     assert!(error.contains(name), "the file that the user knows: {error}");
@@ -330,7 +532,8 @@ fn idx_files_that_are_cut_swapped_or_at_odds() {
         fs::write(file, &whole).expect("a writable folder");
     }
     fs::copy(&files[1], &files[0]).expect("a writable folder");
-    assert!(message(folder.path()).contains("0x00000801 instead of 0x00000803"));
+    let text = message(folder.path());
+    assert!(text.contains("0x0801 instead of 0x0803") && !text.contains("etch it"), "{text}");
 
     mnist(folder.path(), 20);
     let mut labels = fs::read(&files[1]).expect("it was written");
@@ -342,4 +545,121 @@ fn idx_files_that_are_cut_swapped_or_at_odds() {
     assert!(message(folder.path()).contains("class 0 of writer 7, but the image is labelled 5"));
     fs::remove_file(&files[2]).expect("a writable folder");
     assert!(message(folder.path()).contains("qmnist-train-labels-idx2-int"));
+}
+
+/// `bytes` packed with gzip.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("in memory")
+}
+
+/// The words of a header and what follows it, all words turned round if `turn`.
+fn idx(words: &[u32], rest: &[u8], turn: bool) -> Vec<u8> {
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+    bytes.extend_from_slice(rest);
+    if turn {
+        bytes.chunks_exact_mut(4).for_each(<[u8]>::reverse);
+    }
+    bytes
+}
+
+#[test]
+fn idx_files_in_other_forms_are_read_alike() {
+    let folder = folder();
+    let files = mnist(folder.path(), 20);
+    let whole = files.each_ref().map(|file| fs::read(file).expect("it was written"));
+    let digest = open(&files[0]).expect("good files").source.digest;
+    let same = |what: &str| {
+        let data = open(folder.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(data.source.digest, digest, "{what}");
+        assert_eq!(data.source.name, "2 writers from train-images-idx3-ubyte (digits only)");
+    };
+    for (file, bytes) in files.iter().zip(&whole) {
+        fs::write(file, gzip(bytes)).expect("a writable folder");
+    }
+    same("gzip under a raw name");
+    for (file, bytes) in files.iter().zip(&whole) {
+        fs::write(file, bytes).expect("a writable folder");
+    }
+    let (pixels, labels) = (&whole[0][16..], &whole[1][8..]);
+    let images = |shape: &[u32]| {
+        let magic = 0x801 + shape.len() as u32;
+        let words: Vec<u32> = [magic, 20].iter().chain(shape).copied().collect();
+        fs::write(&files[0], idx(&words, pixels, false)).expect("a writable folder");
+    };
+    images(&[784]);
+    same("[n, 784]");
+    images(&[28, 28, 1]);
+    same("[n, 28, 28, 1]");
+    images(&[28, 28]);
+    fs::write(&files[1], idx(&[0x802, 20, 1], labels, false)).expect("a writable folder");
+    same("labels [n, 1]");
+    let wide: Vec<u8> = labels.iter().flat_map(|&label| u32::from(label).to_be_bytes()).collect();
+    fs::write(&files[1], idx(&[0xC01, 20], &wide, false)).expect("a writable folder");
+    same("labels of 32 bits");
+    fs::write(&files[1], idx(&[0xC01, 20], &wide, true)).expect("a writable folder");
+    same("little-endian labels of 32 bits");
+    let mut header = whole[0].clone();
+    header[..16].chunks_exact_mut(4).for_each(<[u8]>::reverse);
+    fs::write(&files[0], header).expect("a writable folder");
+    same("a little-endian header");
+
+    // Names with a dot, one of them packed.
+    for (file, bytes) in files.iter().zip(&whole) {
+        fs::remove_file(file).expect("a writable folder");
+        let dotted = file.to_string_lossy().replace("-idx", ".idx");
+        fs::write(dotted, bytes).expect("a writable folder");
+    }
+    let data = open(&folder.path().join("train-images.idx3-ubyte")).expect("dotted names");
+    assert_eq!(data.source.digest, digest);
+}
+
+#[test]
+fn idx_headers_that_promise_too_much_or_another_type() {
+    let folder = folder();
+    let files = mnist(folder.path(), 20);
+    let whole = fs::read(&files[0]).expect("it was written");
+    let promise = "its header promises 4294967295 rows";
+    for (words, says) in [
+        (&[0x803, u32::MAX, 28, 28][..], "4294967295 rows"),
+        (&[0x803, 20, 32, 32], "1024 numbers a row instead of 784"),
+        (&[0x803, 20, u32::MAX, u32::MAX], "numbers a row instead of 784"),
+        (&[0xD03, 20, 28, 28], "single-precision numbers; they should be bytes"),
+        (&[0x903, 20, 28, 28], "signed bytes; they should be bytes"),
+        (&[0x703, 20, 28, 28], "its type of numbers is 0x07"),
+        (&[0x803, 0, 28, 28], "no rows"),
+    ] {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        let mut hit = whole.clone();
+        hit[..16].copy_from_slice(&bytes);
+        fs::write(&files[0], &hit).expect("a writable folder");
+        let text = message(folder.path());
+        assert!(text.contains(says), "{words:x?}: {text}");
+        // Packed, nobody can compare with the length of the file: memory is not taken on trust.
+        fs::write(&files[0], gzip(&hit)).expect("a writable folder");
+        let text = message(folder.path());
+        let says = if words[1] == u32::MAX { promise } else { says };
+        assert!(text.contains(says), "{words:x?}, packed: {text}");
+    }
+    // A packed file that goes on, and one that was cut.
+    let longer = [&whole[..], &[0; 5]].concat();
+    fs::write(&files[0], gzip(&longer)).expect("a writable folder");
+    assert!(message(folder.path()).contains("goes on after its 20 rows"));
+    let packed = gzip(&whole);
+    fs::write(&files[0], &packed[..packed.len() - 9]).expect("a writable folder");
+    assert!(message(folder.path()).contains("not a usable idx file"));
+    // Another file of MNIST is not taken for the training set beside it.
+    mnist(folder.path(), 20);
+    let other = folder.path().join("t10k-images-idx3-ubyte");
+    fs::write(&other, &whole).expect("a writable folder");
+    assert!(message(&other).contains("none of the three files"));
+}
+
+/// As many images as MNIST has must be MNIST's: its raw files have no checksums.
+#[test]
+fn sixty_thousand_images_that_are_not_mnists() {
+    let folder = folder();
+    mnist(folder.path(), 60_000);
+    let text = message(folder.path());
+    assert!(text.contains("not a usable copy of MNIST") && text.contains("digest"), "{text}");
 }

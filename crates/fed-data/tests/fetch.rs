@@ -286,3 +286,25 @@ fn a_full_disk_is_said_and_what_arrived_is_kept() {
     assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
     assert!(error.to_string().contains("make room"), "{error}");
 }
+
+#[test]
+fn an_address_that_nobody_can_fetch_from_is_refused_at_once() {
+    let folder = folder();
+    for (url, says) in [
+        ("ftp://example.org/data", "`ftp` is not spoken here"),
+        ("file:///tmp/data", "`file` is not spoken here"),
+        ("example.org/data", "must begin with https://"),
+        ("", "must begin with https://"),
+        ("https://", "cannot fetch from"),
+        ("http://exa mple.org", "cannot fetch from"),
+    ] {
+        let error = Fetch::new(folder.path())
+            .base_url(url)
+            .run(&archive(None), &mut |_| {})
+            .expect_err("no address");
+        let text = error.to_string();
+        assert!(matches!(error, DataError::Address { .. }) && text.contains(says), "{url}: {text}");
+        assert!(!error.is_retryable() && !text.contains("the same command"), "{url}: {text}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}

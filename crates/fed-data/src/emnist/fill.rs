@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::PIXELS;
 use crate::buffer::Buffer;
-use crate::error::DataError;
+use crate::error::{DataError, shown};
 use crate::examples::BYTE_VALUES;
-use crate::split::{Split, Store};
+use crate::memory;
+use crate::split::{Split, Store, wrong_id};
 
 /// Collects the examples of known numbers of clients, in any order of clients.
 ///
@@ -29,7 +30,8 @@ enum Pixels {
 }
 
 impl Filling {
-    /// Room for `clients`: sorted ids, each with its number of examples.
+    /// Room for `clients`: sorted ids, each with its number of examples. Whether the file can hold
+    /// as many is for its reader to say.
     pub(crate) fn new(
         path: &Path,
         split: &str,
@@ -46,12 +48,25 @@ impl Filling {
                 client: client.to_string(),
             });
         }
+        let wrong = |detail: String| {
+            let detail = format!("{detail} in split `{split}`");
+            Err(DataError::corrupt(path, "set of clients", detail))
+        };
+        if let Some((id, what)) = clients.iter().find_map(|(id, _)| Some((id, wrong_id(id)?))) {
+            return wrong(format!("client `{}` has an id that {what}", shown(id)));
+        }
+        if let Some(pair) = clients.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return wrong(format!("client `{}` occurs twice", pair[0].0));
+        }
         let mut offsets = Vec::with_capacity(clients.len() + 1);
         let mut total = 0_usize;
         offsets.push(0);
         for (_, count) in &clients {
             total = total.saturating_add(*count);
             offsets.push(total);
+        }
+        if total == 0 {
+            return wrong("no client has an example".to_owned());
         }
         let pixels = reserve(total.saturating_mul(PIXELS), split)?;
         let labels = reserve(total, split)?;
@@ -105,10 +120,27 @@ impl Filling {
             self.labels[example] = label as u8;
         }
         let range = start * PIXELS..end * PIXELS;
-        if let Pixels::Bytes(bytes) = &mut self.pixels
-            && !to_bytes(pixels, &mut bytes[range.clone()])
+        let mut exact = true;
+        if let Pixels::Bytes(bytes) = &mut self.pixels {
+            exact = to_bytes(pixels, &mut bytes[range.clone()]);
+        }
+        // What is not the value of a byte may be anything.
+        if (!exact || matches!(self.pixels, Pixels::Floats(_)))
+            && let Some(at) = pixels.iter().position(|value| !(0.0..=1.0).contains(value))
         {
-            let mut floats = reserve(bytes.len(), &self.split)?;
+            return Err(DataError::Pixel {
+                path: self.path.clone(),
+                split: self.split.clone(),
+                client: self.ids[client].to_string(),
+                example: start + at / PIXELS - self.offsets[client],
+                pixel: at % PIXELS,
+                value: pixels[at],
+            });
+        }
+        if let Pixels::Bytes(bytes) = &mut self.pixels
+            && !exact
+        {
+            let mut floats = reserve::<f32>(bytes.len(), &self.split)?;
             for (float, &byte) in floats.iter_mut().zip(&*bytes) {
                 *float = BYTE_VALUES[usize::from(byte)];
             }
@@ -148,16 +180,7 @@ impl Filling {
 
 /// Zeroed memory, or an error instead of an abort.
 fn reserve<T: bytemuck::Zeroable + Clone>(len: usize, split: &str) -> Result<Vec<T>, DataError> {
-    let refused = || DataError::Memory {
-        what: format!("split `{split}`"),
-        bytes: (len as u64).saturating_mul(size_of::<T>() as u64),
-    };
-    // Asked for without touching it first, so that a nonsensical length is an error; the zeroed
-    // memory itself then comes from the system without being written.
-    let mut probe: Vec<T> = Vec::new();
-    probe.try_reserve_exact(len).map_err(|_| refused())?;
-    drop(probe);
-    Ok(vec![T::zeroed(); len])
+    memory::zeroed(len, || format!("split `{split}`"))
 }
 
 /// Writes the bytes that stand for `pixels`; `false` if some pixel is not bit for bit a byte / 255.
@@ -209,6 +232,42 @@ mod tests {
         assert!(row.iter().zip(&odd).all(|(a, b)| a.to_bits() == b.to_bits()));
         split.all_examples().copy_row(1, &mut row);
         assert!(row.iter().all(|value| value.to_bits() == (51.0_f32 / 255.0).to_bits()));
+    }
+
+    #[test]
+    fn what_is_no_pixel_is_refused_with_its_place() {
+        for value in [f32::NAN, f32::INFINITY, -0.1, 1.000_1, 255.0] {
+            for floats_before in [false, true] {
+                let mut filling = filling(&[("a", 1), ("b", 2)]);
+                let before = if floats_before { 0.333 } else { 1.0 };
+                filling.push(0, &[3], &[before; PIXELS]).expect("in range");
+                let mut two = [0.0; 2 * PIXELS];
+                two[PIXELS + 27] = value;
+                let error = filling.push(1, &[3, 3], &two).expect_err("out of range");
+                let DataError::Pixel { client, example, pixel, .. } = &error else {
+                    panic!("{error}");
+                };
+                assert_eq!((&**client, *example, *pixel), ("b", 1, 27), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn ids_that_are_none() {
+        for (ids, says) in [
+            (["a", "a"], "occurs twice"),
+            (["", "a"], "is empty"),
+            (["a\nb", "c"], "control character"),
+            (["a", "b\u{1b}[2J"], "control character"),
+        ] {
+            let clients = ids.map(|id| (id.into(), 1)).to_vec();
+            let error = Filling::new(Path::new("x"), "train", 10, clients, false).err();
+            let text = error.expect("refused").to_string();
+            assert!(text.contains(says) && !text.contains(char::is_control), "{text}");
+        }
+        let clients = vec![("a".into(), 0)];
+        let error = Filling::new(Path::new("x"), "train", 10, clients, true).err();
+        assert!(error.expect("refused").to_string().contains("no client has an example"));
     }
 
     #[test]

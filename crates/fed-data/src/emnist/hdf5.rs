@@ -1,75 +1,50 @@
 //! TFF's HDF5 layout: one file a split, `examples/<client>/{label,pixels}`.
+//!
+//! Labels may be whole numbers of any width, pixels of single or double precision, the tables
+//! packed by deflate or LZF or not at all. Sizes are compared with the length of the file before
+//! memory is taken for them; what a damaged index does not find is an error, not a zero.
+
+mod lzf;
+mod table;
 
 use std::path::Path;
 
-use hdf5_reader::{Dataset as Table, Hdf5File, OpenOptions};
+use hdf5_reader::error::Error;
+use hdf5_reader::group::Group;
+use hdf5_reader::{FilterRegistry, Hdf5File, OpenOptions};
 use rayon::prelude::*;
 
-use super::Ask;
 use super::fill::Filling;
-use crate::error::DataError;
+use super::{Ask, PIXELS};
+use crate::error::{DataError, shown};
 use crate::open::Progress;
 use crate::split::Split;
+use table::{Labels, Pixels, Refusal};
 
 const FORMAT: &str = "HDF5 file of client data";
 /// Most examples of a client; beyond it a shape is taken for damage.
 const MOST_EXAMPLES: u64 = 1_000_000;
-/// Clients that are read together, in parallel.
-const BATCH: usize = 64;
+/// Most clients, and most examples, that are read together, in parallel.
+const BATCH: (usize, u64) = (64, 8_192);
+/// Deflate makes nothing smaller than a 1,032nd.
+const STRONGEST_PACKING: u64 = 1_032;
 
 /// The tables of one client.
 struct Client {
-    label: Table,
-    pixels: Table,
-    count: usize,
+    labels: Labels,
+    pixels: Pixels,
+    count: u64,
 }
 
 /// Reads one split, called `split` in messages.
 pub(crate) fn read(path: &Path, split: &str, ask: &mut Ask<'_>) -> Result<Split, DataError> {
     let wrong = |detail: String| DataError::corrupt(path, FORMAT, detail);
-    // Each table is read once: a cache of chunks would only take memory.
-    let options = OpenOptions { chunk_cache_bytes: 0, ..OpenOptions::default() }
-        .with_max_chunk_bytes(1 << 32)
-        .with_max_read_bytes(1 << 32);
-    let file = Hdf5File::open_with_options(path, options).map_err(|error| match error {
-        hdf5_reader::error::Error::Io(error) => DataError::io("open", path, error),
-        other => wrong(other.to_string()),
-    })?;
-    let examples =
-        file.group("examples").map_err(|error| wrong(format!("group `examples`: {error}")))?;
-    let mut groups = examples
-        .groups()
-        .map_err(|error| wrong(format!("the clients in group `examples`: {error}")))?;
+    let failed = |place: &str, error| refused(path, place, Refusal::Reader(error));
+    let length = std::fs::metadata(path).map_err(|error| DataError::io("read", path, error))?.len();
+    let file = open(path)?;
+    let mut groups = clients(path, &file)?;
     groups.sort_by(|a, b| a.name().cmp(b.name()));
-
-    let mut ids = Vec::with_capacity(groups.len());
-    let mut clients = Vec::with_capacity(groups.len());
-    for group in &groups {
-        let id = group.name();
-        let wrong = |detail: String| wrong(format!("client `{id}`: {detail}"));
-        let (_, tables) = group.members().map_err(|error| wrong(error.to_string()))?;
-        let (mut label, mut pixels) = (None, None);
-        for table in tables {
-            match table.name() {
-                "label" => label = Some(table),
-                "pixels" => pixels = Some(table),
-                _ => {}
-            }
-        }
-        let label = label.ok_or_else(|| wrong("it has no `label`".to_owned()))?;
-        let pixels = pixels.ok_or_else(|| wrong("it has no `pixels`".to_owned()))?;
-        let &[count] = label.shape() else {
-            return Err(wrong(format!("`label` has shape {:?} instead of [n]", label.shape())));
-        };
-        if pixels.shape() != [count, 28, 28] || count > MOST_EXAMPLES {
-            let shape = pixels.shape();
-            return Err(wrong(format!("`pixels` has shape {shape:?}, but `label` has [{count}]")));
-        }
-        let count = count as usize;
-        ids.push((Box::<str>::from(id), count));
-        clients.push(Client { label, pixels, count });
-    }
-    if clients.is_empty() {
+    if groups.is_empty() {
         return Err(DataError::NoSplit {
             path: path.to_owned(),
             split: split.to_owned(),
@@ -77,18 +52,45 @@ pub(crate) fn read(path: &Path, split: &str, ask: &mut Ask<'_>) -> Result<Split,
         });
     }
 
+    let mut ids = Vec::with_capacity(groups.len());
+    let mut clients = Vec::with_capacity(groups.len());
+    let mut promised = 0_u64;
+    for group in &groups {
+        let place = format!("client `{}`: ", shown(group.name()));
+        let (_, tables) = group.members().map_err(|error| failed(&place, error))?;
+        let client = client(tables).map_err(|refusal| refused(path, &place, refusal))?;
+        let bytes = client.count * PIXELS as u64 * client.pixels.number_bytes();
+        promised = promised.saturating_add(bytes);
+        ids.push((Box::<str>::from(group.name()), client.count as usize));
+        clients.push(client);
+    }
+    drop(groups);
+    if promised / STRONGEST_PACKING > length {
+        return Err(wrong(format!(
+            "its tables promise {promised} bytes, more than can be packed into {length}"
+        )));
+    }
+
     let classes = ask.variant.classes();
     let total = clients.len() as u64;
     let mut filling = Filling::new(path, split, classes, ids, ask.allow_empty_clients)?;
     // A batch at a time, so that little lies beside the split itself.
-    let mut clients = clients.into_iter();
+    let mut rest = &clients[..];
     let mut start = 0;
-    while clients.len() > 0 {
-        let batch: Vec<Client> = clients.by_ref().take(BATCH).collect();
+    while !rest.is_empty() {
+        let mut examples = 0;
+        let fits = |client: &&Client| {
+            examples += client.count;
+            examples <= BATCH.1
+        };
+        let size = rest.iter().take(BATCH.0).take_while(fits).count().max(1);
+        let (batch, others) = rest.split_at(size);
+        rest = others;
         let read: Vec<_> = batch.par_iter().map(read_client).collect();
         for (index, read) in (start..).zip(read) {
-            let (labels, pixels) =
-                read.map_err(|error| wrong(format!("client `{}`: {error}", filling.ids()[index])))?;
+            let (labels, pixels) = read.map_err(|refusal| {
+                refused(path, &format!("client `{}`: ", filling.ids()[index]), refusal)
+            })?;
             filling.push(index, &labels, &pixels)?;
         }
         start += batch.len();
@@ -101,12 +103,118 @@ pub(crate) fn read(path: &Path, split: &str, ask: &mut Ask<'_>) -> Result<Split,
     filling.finish()
 }
 
-fn read_client(client: &Client) -> Result<(Vec<i64>, Vec<f32>), hdf5_reader::error::Error> {
+fn open(path: &Path) -> Result<Hdf5File, DataError> {
+    let mut filters = FilterRegistry::new();
+    let lzf = |filter: &hdf5_reader::messages::filter_pipeline::FilterDescription,
+               packed: &[u8],
+               _: usize| {
+        // Its third parameter is the size of a chunk.
+        let most = filter.client_data.get(2).map_or(1 << 32, |&bytes| bytes as usize);
+        lzf::unpack(packed, most)
+    };
+    filters.register(lzf::ID, Box::new(lzf));
+    // Each table is read once: a cache of chunks would only take memory.
+    let options = OpenOptions {
+        chunk_cache_bytes: 0,
+        filter_registry: Some(filters),
+        ..OpenOptions::default()
+    }
+    .with_max_chunk_bytes(1 << 32)
+    .with_max_read_bytes(1 << 32);
+    Hdf5File::open_with_options(path, options)
+        .map_err(|error| refused(path, "", Refusal::Reader(error)))
+}
+
+/// The groups of the clients, in any order.
+fn clients(path: &Path, file: &Hdf5File) -> Result<Vec<Group>, DataError> {
+    let failed = |error| refused(path, "group `examples`: ", Refusal::Reader(error));
+    let root = file.root_group().map_err(failed)?;
+    let (groups, tables) = root.member_names().map_err(failed)?;
+    if !groups.iter().any(|group| group == "examples") {
+        let found: Vec<_> = groups.iter().chain(&tables).take(10).map(|name| shown(name)).collect();
+        return Err(DataError::Unsupported {
+            path: path.to_owned(),
+            what: match found.is_empty() {
+                true => "it is an HDF5 file without any group".to_owned(),
+                false => format!("it has no group `examples`, but {}", found.join(", ")),
+            },
+            instead:
+                "the layout that is read is examples/CLIENT/pixels and examples/CLIENT/label, \
+                      one file for training and one for testing"
+                    .to_owned(),
+        });
+    }
+    let (groups, tables) =
+        root.group("examples").and_then(|group| group.members()).map_err(failed)?;
+    match tables.first() {
+        Some(table) => Err(DataError::Unsupported {
+            path: path.to_owned(),
+            what: format!("its group `examples` holds the table `{}`", shown(table.name())),
+            instead: "it should hold one group for each client, with `pixels` and `label`"
+                .to_owned(),
+        }),
+        None => Ok(groups),
+    }
+}
+
+/// The two tables of a client.
+fn client(tables: Vec<hdf5_reader::Dataset>) -> Result<Client, Refusal> {
+    let names: Vec<_> = tables.iter().take(10).map(|table| shown(table.name())).collect();
+    let (mut labels, mut pixels) = (None, None);
+    for table in tables {
+        match table.name() {
+            "label" => labels = Some(Labels::new(table)?),
+            "pixels" => pixels = Some(Pixels::new(table)?),
+            _ => {}
+        }
+    }
+    let lacks = |what: &str| {
+        let found = if names.is_empty() { "no table".to_owned() } else { names.join(", ") };
+        Refusal::Damaged(format!("it has no `{what}`, but {found}"))
+    };
+    let (labels, count) = labels.ok_or_else(|| lacks("label"))?;
+    let (pixels, pictures) = pixels.ok_or_else(|| lacks("pixels"))?;
+    if count != pictures || count > MOST_EXAMPLES {
+        return Err(Refusal::Damaged(format!("it has {count} labels for {pictures} pictures")));
+    }
+    Ok(Client { labels, pixels, count })
+}
+
+fn read_client(client: &Client) -> Result<(Vec<i64>, Vec<f32>), Refusal> {
     if client.count == 0 {
         return Ok((Vec::new(), Vec::new()));
     }
-    // Uncached: the file would otherwise keep a copy of all that was ever read of it.
-    let labels = client.label.read_array_uncached::<i32>()?;
-    let pixels = client.pixels.read_array_uncached::<f32>()?;
-    Ok((labels.iter().map(|&label| i64::from(label)).collect(), pixels.iter().copied().collect()))
+    Ok((client.labels.read()?, client.pixels.read()?))
+}
+
+/// What a refusal means to whoever has the file.
+fn refused(path: &Path, place: &str, refusal: Refusal) -> DataError {
+    let unsupported = |what: String, instead: String| DataError::Unsupported {
+        path: path.to_owned(),
+        what: format!("{place}{what}"),
+        instead,
+    };
+    let mut error = match refusal {
+        Refusal::Damaged(detail) => {
+            return DataError::corrupt(path, FORMAT, format!("{place}{detail}"));
+        }
+        Refusal::Unsupported(what, instead) => return unsupported(what, instead),
+        Refusal::Reader(error) => error,
+    };
+    while let Error::Context { source, .. } = error {
+        error = *source;
+    }
+    match error {
+        Error::Io(error) => DataError::io("read", path, error),
+        Error::UnsupportedFilter(filter) => unsupported(
+            format!("it is packed in a way that is not known here ({filter})"),
+            "pack it with deflate: `h5repack -f GZIP=6 OLD NEW`, or in h5py compression=\"gzip\""
+                .to_owned(),
+        ),
+        Error::UnsupportedEncoding(_) | Error::UnsupportedDatatypeClass(_) => unsupported(
+            error.to_string(),
+            "write `pixels` in single precision and `label` in whole numbers".to_owned(),
+        ),
+        error => DataError::corrupt(path, FORMAT, format!("{place}{}", shown(&error.to_string()))),
+    }
 }

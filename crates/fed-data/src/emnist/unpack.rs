@@ -11,11 +11,20 @@ use liblzma::stream::Stream;
 use tempfile::{NamedTempFile, TempDir};
 
 use super::Ask;
-use crate::error::DataError;
-use crate::open::Progress;
+use crate::error::{DataError, shown};
+use crate::open::{Progress, kind};
 
 /// Memory that a decoder may take: the strongest xz preset needs 65 MiB.
 const DECODER_MEMORY: u64 = 1 << 30;
+
+/// How a SQLite database begins.
+const SQLITE: &[u8] = b"SQLite format 3\0";
+/// How an HDF5 file begins.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1A\n";
+/// Most bytes that are unpacked: twenty times the real data with letters.
+const MOST_UNPACKED: u64 = 64 << 30;
+/// Most bytes of other files in an archive that are read over to find the ones that are meant.
+const MOST_BESIDE: u64 = 4 << 30;
 
 /// Unpacks an `.lzma` or `.xz` file, either container, into a temporary file.
 pub(crate) fn lzma(path: &Path, ask: &mut Ask<'_>) -> Result<NamedTempFile, DataError> {
@@ -35,12 +44,27 @@ pub(crate) fn lzma(path: &Path, ask: &mut Ask<'_>) -> Result<NamedTempFile, Data
     })?;
     let to = out.path().to_owned();
     let mut buffer = vec![0; 1 << 18];
+    let mut unpacked = 0;
+    let mut most = None;
     loop {
-        let read = decoder
-            .read(&mut buffer)
+        let read = fill(&mut decoder, &mut buffer)
             .map_err(|error| DataError::corrupt(path, "xz or LZMA archive", words(&error)))?;
         if read == 0 {
             break;
+        }
+        // The first look decides, before gigabytes are unpacked: whether it is a database at all,
+        // and how long that says it is.
+        let most = match most {
+            Some(most) => most,
+            None => *most.insert(database_length(path, &buffer[..read])?),
+        };
+        unpacked += read as u64;
+        if unpacked > most {
+            return Err(DataError::corrupt(
+                path,
+                "packed SQLite database",
+                format!("the database should have {most} bytes, but it goes on after them"),
+            ));
         }
         out.write_all(&buffer[..read]).map_err(|error| DataError::io("unpack into", &to, error))?;
         (ask.progress)(Progress { step: "unpacking", done: done.get(), total: Some(length) });
@@ -49,6 +73,48 @@ pub(crate) fn lzma(path: &Path, ask: &mut Ask<'_>) -> Result<NamedTempFile, Data
     // whole is then for the reader of the content to say.
     out.flush().map_err(|error| DataError::io("unpack into", &to, error))?;
     Ok(out)
+}
+
+/// Most bytes that a database with this beginning has.
+fn database_length(path: &Path, start: &[u8]) -> Result<u64, DataError> {
+    if !start.starts_with(SQLITE) || start.len() < 100 {
+        return Err(DataError::Unsupported {
+            path: path.to_owned(),
+            what: format!("what is packed in it is {}, not a SQLite database", kind::words(start)),
+            instead: "if it is data in another layout, unpack it and give the files themselves"
+                .to_owned(),
+        });
+    }
+    let word = |at: usize| {
+        u64::from(u32::from_be_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]]))
+    };
+    let page = match u64::from(start[16]) << 8 | u64::from(start[17]) {
+        1 => 65_536,
+        page => page,
+    };
+    // The number of pages holds if it was written together with the last change.
+    let length = if word(24) == word(92) { page * word(28) } else { 0 };
+    match length {
+        0 => Ok(MOST_UNPACKED),
+        length if length > MOST_UNPACKED => Err(DataError::corrupt(
+            path,
+            "packed SQLite database",
+            format!("it says that it has {length} bytes, more than {MOST_UNPACKED}"),
+        )),
+        length => Ok(length),
+    }
+}
+
+/// Reads until the buffer is full or the input ends: a first look needs more than a first piece.
+fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..])? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
 }
 
 /// Unpacks the files `names` of a `.tar.bz2` into a temporary folder, under those names.
@@ -68,7 +134,7 @@ pub(crate) fn tar_bz2(
     let done = Cell::new(0);
     let counted = Counting { inner: BufReader::with_capacity(1 << 16, file), done: &done };
     let mut archive = tar::Archive::new(MultiBzDecoder::new(counted));
-    let mut seen = Vec::new();
+    let (mut seen, mut beside) = (Vec::new(), 0_u64);
     let mut found = [false; 2];
     for entry in archive.entries().map_err(wrong)? {
         let mut entry = entry.map_err(wrong)?;
@@ -78,23 +144,47 @@ pub(crate) fn tar_bz2(
         };
         let Some(which) = names.iter().position(|wanted| *wanted == name) else {
             if seen.len() < 10 {
-                seen.push(name);
+                seen.push(shown(&name));
+            }
+            beside = beside.saturating_add(entry.size());
+            if beside > MOST_BESIDE {
+                break;
             }
             continue;
         };
+        let promised = entry.size();
+        if promised > MOST_UNPACKED {
+            let detail = format!("{name} should have {promised} bytes, more than {MOST_UNPACKED}");
+            return Err(DataError::corrupt(path, FORMAT, detail));
+        }
         // Only the known names are written, each to a path of our own making.
         let to = folder.path().join(names[which]);
         let out = File::create(&to).map_err(|error| DataError::io("unpack into", &to, error))?;
         let mut out = BufWriter::new(out);
         let mut buffer = vec![0; 1 << 18];
+        let mut unpacked = 0_u64;
         loop {
-            let read = entry.read(&mut buffer).map_err(wrong)?;
+            let read = fill(&mut entry, &mut buffer).map_err(wrong)?;
             if read == 0 {
                 break;
             }
+            if unpacked == 0 && !buffer[..read].starts_with(HDF5) {
+                return Err(DataError::Unsupported {
+                    path: path.to_owned(),
+                    what: format!(
+                        "{name} in it is {}, not an HDF5 file",
+                        kind::words(&buffer[..read])
+                    ),
+                    instead: "fetch the archive that its name stands for".to_owned(),
+                });
+            }
+            unpacked += read as u64;
             out.write_all(&buffer[..read])
                 .map_err(|error| DataError::io("unpack into", &to, error))?;
             (ask.progress)(Progress { step: "unpacking", done: done.get(), total: Some(length) });
+        }
+        if unpacked == 0 {
+            return Err(DataError::corrupt(path, FORMAT, format!("{name} in it is empty")));
         }
         out.flush().map_err(|error| DataError::io("unpack into", &to, error))?;
         found[which] = true;
@@ -106,7 +196,11 @@ pub(crate) fn tar_bz2(
     Err(DataError::NoSplit {
         path: path.to_owned(),
         split: missing.to_owned(),
-        found: if seen.is_empty() { "nothing else".to_owned() } else { seen.join(", ") },
+        found: match (seen.is_empty(), found) {
+            (true, [false, false]) => "nothing else".to_owned(),
+            (true, _) => "only the other one".to_owned(),
+            (false, _) => seen.join(", "),
+        },
     })
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::CACHE_EXTENSION;
+use super::{CACHE_EXTENSION, kind};
 use crate::dataset::Variant;
 use crate::error::DataError;
 use crate::mnist;
@@ -42,7 +42,8 @@ impl Found {
 /// What can be read, for messages.
 const KNOWN: &str = "TFF's emnist_all.sqlite (or .sqlite.lzma), fed_emnist_digitsonly.tar.bz2 or \
                      fed_emnist_digitsonly_{train,test}.h5, or MNIST's train-images-idx3-ubyte and \
-                     train-labels-idx1-ubyte with qmnist-train-labels-idx2-int (each also .gz)";
+                     train-labels-idx1-ubyte with qmnist-train-labels-idx2-int (each also .gz, or with .idx for \
+                     -idx)";
 
 fn hdf5_names(variant: Variant) -> [&'static str; 2] {
     match variant {
@@ -58,44 +59,72 @@ fn tar_name(variant: Variant) -> &'static str {
     }
 }
 
+/// The file at `path`, if something lies there: what is no file is an error, not an absence.
+pub(super) fn file(path: PathBuf) -> Result<Option<PathBuf>, DataError> {
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(DataError::io("look at", &path, error)),
+        Ok(_) => match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => {
+                Err(DataError::IsDirectory { path, expected: "a data file".to_owned() })
+            }
+            Ok(metadata) if metadata.is_file() => Ok(Some(path)),
+            Ok(_) => Err(DataError::NotRecognised {
+                path,
+                hint: format!("it is no regular file; known are {KNOWN}"),
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(DataError::Missing {
+                what: "file behind the link".to_owned(),
+                path,
+                hint: "let it point to the file, or remove it".to_owned(),
+            }),
+            Err(error) => Err(DataError::io("look at", &path, error)),
+        },
+    }
+}
+
 /// The data set in a folder, by the names that its files are known by.
 pub(super) fn in_folder(folder: &Path, variant: Variant) -> Result<Option<Found>, DataError> {
-    let file = |name: &str| {
-        let path = folder.join(name);
-        path.is_file().then_some(path)
-    };
-    if let Some(path) = file("emnist_all.sqlite") {
-        return Ok(Some(Found::Sqlite(path)));
-    }
-    if let Some(path) = file("emnist_all.sqlite.lzma") {
-        return Ok(Some(Found::SqliteLzma(path)));
+    let named = |name: &str| file(folder.join(name));
+    for name in ["emnist_all.sqlite", "emnist_all.sqlite.lzma"] {
+        if let Some(path) = named(name)? {
+            return single(&path, variant).map(Some);
+        }
     }
     let names = hdf5_names(variant);
-    match names.map(file) {
+    match [named(names[0])?, named(names[1])?] {
         [Some(train), Some(test)] => return Ok(Some(Found::Hdf5 { train, test })),
         [None, None] => {}
         [Some(_), None] => return Err(partner(&folder.join(names[1]))),
         [None, Some(_)] => return Err(partner(&folder.join(names[0]))),
     }
-    if let Some(archive) = file(tar_name(variant)) {
-        return Ok(Some(Found::Hdf5Tar { archive, names }));
+    if let Some(path) = named(tar_name(variant))? {
+        return single(&path, variant).map(Some);
     }
-    if variant == Variant::DigitsOnly {
-        let names = [mnist::IMAGES, mnist::LABELS, mnist::WRITERS];
-        let either = |name: &str| file(name).or_else(|| file(&format!("{name}.gz")));
-        match names.map(either) {
-            [Some(images), Some(labels), Some(writers)] => {
-                return Ok(Some(Found::Mnist { images, labels, writers }));
+    if variant == Variant::DigitsOnly { mnist_in_folder(folder) } else { Ok(None) }
+}
+
+/// MNIST's three files, each under any of its names.
+fn mnist_in_folder(folder: &Path) -> Result<Option<Found>, DataError> {
+    let names = [mnist::IMAGES, mnist::LABELS, mnist::WRITERS];
+    let mut found = [None, None, None];
+    for (found, name) in found.iter_mut().zip(names) {
+        for name in [name.to_owned(), name.replace("-idx", ".idx")] {
+            for name in [format!("{name}.gz"), name] {
+                *found = file(folder.join(name))?.or(found.take());
             }
-            [Some(_), labels, writers] => {
-                let missing = if labels.is_none() { names[1] } else { names[2] };
-                debug_assert!(labels.is_none() || writers.is_none());
-                return Err(partner(&folder.join(missing)));
-            }
-            _ => {}
         }
     }
-    Ok(None)
+    match found {
+        [Some(images), Some(labels), Some(writers)] => {
+            Ok(Some(Found::Mnist { images, labels, writers }))
+        }
+        [None, None, None] => Ok(None),
+        found => {
+            let missing = found.iter().position(Option::is_none).unwrap_or_default();
+            Err(partner(&folder.join(names[missing])))
+        }
+    }
 }
 
 /// The data set at a path that a user gave: a file of any name, or a folder.
@@ -114,48 +143,99 @@ pub(super) fn at(path: &Path, variant: Variant) -> Result<Found, DataError> {
             expected: format!("a data file, and none of the known ones lies in it: {KNOWN}"),
         });
     }
-    let mut start = [0; 8];
+    if !metadata.is_file() {
+        return Err(DataError::NotRecognised {
+            path: path.to_owned(),
+            hint: format!("it is no regular file; known are {KNOWN}"),
+        });
+    }
+    single(path, variant)
+}
+
+/// The data set in one file, or in the files that it and its partners make up: by its content,
+/// and where that says nothing, by its name.
+fn single(path: &Path, variant: Variant) -> Result<Found, DataError> {
+    let mut start = [0; 64];
     let mut file = File::open(path).map_err(|error| DataError::io("open", path, error))?;
     let read = read_up_to(&mut file, &mut start);
     let start = &start[..read.map_err(|error| DataError::io("read", path, error))?];
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let owned = path.to_owned();
+    let tar = |archive| Found::Hdf5Tar { archive, names: hdf5_names(variant) };
 
-    if name.ends_with(CACHE_EXTENSION) || start == b"FEDDATA\n" {
+    match kind::known(start) {
+        Some("a SQLite database") => return Ok(Found::Sqlite(owned)),
+        Some("an HDF5 file") => return hdf5(path, &name),
+        Some("a cache of client data") => return Ok(Found::Cache(owned)),
+        Some("an xz archive") => return Ok(Found::SqliteLzma(owned)),
+        Some("a bzip2 archive") => return Ok(tar(owned)),
+        Some("a gzip archive") if name.contains("idx") => return idx(path, variant),
+        Some(words) => {
+            return Err(DataError::NotRecognised {
+                path: owned,
+                hint: format!(
+                    "it is {words}; {}known are {KNOWN}",
+                    if words.ends_with("archive") { "unpack it first; " } else { "" }
+                ),
+            });
+        }
+        None => {}
+    }
+    // Damaged or empty, or of a kind without a sure sign: the name says which reader complains.
+    if name.ends_with(CACHE_EXTENSION) {
         Ok(Found::Cache(owned))
-    } else if name.ends_with(".lzma") || name.ends_with(".xz") || start.starts_with(b"\xFD7zXZ\0") {
+    } else if name.ends_with(".lzma") || name.ends_with(".xz") {
         Ok(Found::SqliteLzma(owned))
-    } else if name.ends_with(".bz2") || start.starts_with(b"BZh") {
-        Ok(Found::Hdf5Tar { archive: owned, names: hdf5_names(variant) })
-    } else if name.ends_with(".h5") || name.ends_with(".hdf5") || start == b"\x89HDF\r\n\x1A\n" {
-        let (train, test) = if name.contains("train") {
-            (owned, path.with_file_name(name.replace("train", "test")))
-        } else if name.contains("test") {
-            (path.with_file_name(name.replace("test", "train")), owned)
-        } else {
-            let hint =
-                "the name of an HDF5 file must say `train` or `test`, and the other lie beside it";
-            return Err(DataError::NotRecognised { path: owned, hint: hint.to_owned() });
-        };
-        for file in [&train, &test] {
-            if !file.is_file() {
-                return Err(partner(file));
-            }
-        }
-        Ok(Found::Hdf5 { train, test })
-    } else if name.contains("-idx") {
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let hint = || format!("MNIST needs three files side by side; known are {KNOWN}");
-        match in_folder(folder, variant)? {
-            Some(found @ Found::Mnist { .. }) => Ok(found),
-            _ => Err(DataError::NotRecognised { path: owned, hint: hint() }),
-        }
-    } else if name.ends_with(".sqlite") || name.ends_with(".db") || start == b"SQLite f" {
+    } else if name.ends_with(".bz2") {
+        Ok(tar(owned))
+    } else if name.ends_with(".h5") || name.ends_with(".hdf5") {
+        hdf5(path, &name)
+    } else if name.contains("-idx") || name.contains(".idx") {
+        idx(path, variant)
+    } else if name.ends_with(".sqlite") || name.ends_with(".db") {
         Ok(Found::Sqlite(owned))
     } else {
-        Err(DataError::NotRecognised { path: owned, hint: format!("known are {KNOWN}") })
+        let hint = format!("it is {}; known are {KNOWN}", kind::words(start));
+        Err(DataError::NotRecognised { path: owned, hint })
     }
+}
+
+/// An HDF5 file and its partner beside it.
+fn hdf5(path: &Path, name: &str) -> Result<Found, DataError> {
+    for (own, other) in [("train", "test"), ("test", "train")] {
+        // The last mention: `training_data_train.h5` has the partner `training_data_test.h5`.
+        let Some(at) = name.rfind(own) else { continue };
+        let partner_name = format!("{}{other}{}", &name[..at], &name[at + own.len()..]);
+        let beside = path.with_file_name(partner_name);
+        if !beside.is_file() {
+            return Err(partner(&beside));
+        }
+        let path = path.to_owned();
+        return Ok(match own {
+            "train" => Found::Hdf5 { train: path, test: beside },
+            _ => Found::Hdf5 { train: beside, test: path },
+        });
+    }
+    let hint = "the name of an HDF5 file must say `train` or `test`, and the other lie beside it";
+    Err(DataError::NotRecognised { path: path.to_owned(), hint: hint.to_owned() })
+}
+
+/// MNIST, given by one of its three files.
+fn idx(path: &Path, variant: Variant) -> Result<Found, DataError> {
+    let hint = format!("MNIST needs three files side by side; known are {KNOWN}");
+    let refused = DataError::NotRecognised { path: path.to_owned(), hint };
+    if variant != Variant::DigitsOnly {
+        return Err(refused);
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let found = mnist_in_folder(folder.unwrap_or(Path::new(".")))?.ok_or(refused)?;
+    if found.files().iter().any(|file| file.file_name() == path.file_name()) {
+        return Ok(found);
+    }
+    Err(DataError::NotRecognised {
+        path: path.to_owned(),
+        hint: format!("it is none of the three files of MNIST's training set: {KNOWN}"),
+    })
 }
 
 fn partner(missing: &Path) -> DataError {
