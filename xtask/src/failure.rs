@@ -143,6 +143,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl From<SimError> for Failure {
     fn from(error: SimError) -> Self {
+        let error = match error {
+            SimError::Data(error) => return error.into(),
+            error => error,
+        };
         let code = match &error {
             SimError::Config { .. }
             | SimError::Cohort { .. }

@@ -6,6 +6,7 @@
 //! output any more.
 
 mod backend;
+mod checked;
 mod commands;
 mod failure;
 mod interrupt;

@@ -40,9 +40,10 @@ impl Provenance {
     /// learner is worth a warning, because results may then differ in the last bits.
     pub(crate) fn resume(&self, directory: &RunDirectory) -> Result<(), Failure> {
         let recorded: Recorded = directory.provenance()?;
-        if recorded.data.digest != self.data.digest {
+        if let Some(difference) = self.data.difference(&recorded.data) {
             return Err(Failure::bad_input(format_args!(
-                "{} was begun on other data ({}; now {}): resume it with the data it had",
+                "{} was begun on other data ({}; now {}). What is there now has {difference}: \
+                 resume it with the data it had",
                 directory.path().display(),
                 recorded.data,
                 self.data

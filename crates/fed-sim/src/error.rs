@@ -43,6 +43,9 @@ pub enum SimError {
         #[source]
         source: LearnError,
     },
+    /// The data are not what they were when they were opened.
+    #[error(transparent)]
+    Data(#[from] fed_data::DataError),
     /// The accountant has no answer.
     #[error("privacy accounting: {0}")]
     Accounting(#[from] AccountingError),

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use fed_data::fetch::{ARCHIVES, Archive, BASE_URL, Fetch};
 use fed_data::{
-    Choice, Dataset, OpenOptions, SizeSummary, Split, SyntheticWriters, Variant, cache,
+    Choice, Dataset, OpenOptions, PixelSummary, SizeSummary, Split, SyntheticWriters, Variant,
+    cache,
 };
 
 use super::train::workspace;
@@ -44,7 +45,7 @@ impl Folder {
 
 /// Which characters.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Characters {
+pub(crate) enum Characters {
     /// The ten digits
     DigitsOnly,
     /// Digits and letters, 62 classes
@@ -98,6 +99,8 @@ impl Source {
         for note in &data.notes {
             tracing::warn!("{note}");
         }
+        // What is shown is what the digest stands for.
+        data.check()?;
         Ok(data)
     }
 }
@@ -138,7 +141,7 @@ pub(crate) struct InfoArgs {
     /// Bars of the histogram of client sizes
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=200))]
     bins: u16,
-    /// Read everything and compare it with the digest on record
+    /// Read everything again and compare it with the digest on record, wherever it came from
     #[arg(long)]
     verify: bool,
 }
@@ -184,6 +187,9 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
         .allow_empty_clients(args.allow_empty_clients)
         .data_dir(args.folder.path());
     let (data, file) = Progress::data(|report| options.import(report))?;
+    for note in &data.notes {
+        tracing::warn!("{note}");
+    }
     say(format_args!("{}", data.source))?;
     say(format_args!("kept as {}; source = \"auto\" takes it from now on", file.display()))
 }
@@ -223,6 +229,17 @@ fn info(args: &InfoArgs) -> Result<(), Failure> {
             split.stored_bytes() as f64 / 1e6,
         ))?;
     }
+    say("")?;
+    say(format_args!("{:<6} {:>8} {:>8} {:>8}", "pixels", "min", "max", "mean"))?;
+    for (name, split) in [("train", &data.train), ("test", &data.test)] {
+        let pixels = PixelSummary::of(split);
+        let PixelSummary { min, max, mean } = pixels;
+        say(format_args!("{name:<6} {min:>8.4} {max:>8.4} {mean:>8.4}"))?;
+        if let Some(oddity) = pixels.oddity() {
+            say(format_args!("  does this look right? {oddity}"))?;
+        }
+    }
+    say("0 is ink, 1 is paper")?;
     say("")?;
     classes(&data)?;
     say("")?;

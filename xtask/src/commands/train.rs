@@ -14,7 +14,9 @@ use fed_sim::{
     Experiment, Observer, PrivacyStatement, RunConfig, SimError, Simulation, durable, plan,
 };
 
+use super::data::Characters;
 use crate::backend::BackendArgs;
+use crate::checked::Checked;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::progress::{Progress, RunProgress};
@@ -41,6 +43,12 @@ pub(crate) struct DataArgs {
     /// Look for real data and keep caches here [default: datasets/ of the workspace]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Which characters, whatever the configuration says
+    #[arg(long, value_enum)]
+    pub(crate) variant: Option<Characters>,
+    /// Let clients of a file have no examples: they take part with an update of zeros
+    #[arg(long)]
+    pub(crate) allow_empty_clients: bool,
 }
 
 impl DataArgs {
@@ -49,14 +57,20 @@ impl DataArgs {
         self.data_dir.clone().unwrap_or_else(|| workspace().join("datasets"))
     }
 
-    /// Opens the experiment's data, after putting `--data` into the experiment.
+    /// Opens the experiment's data, after putting `--data`, `--variant` and
+    /// `--allow-empty-clients` into the experiment.
     pub(crate) fn open(&self, experiment: &mut Experiment) -> Result<Dataset, Failure> {
         if let Some(path) = &self.data {
             experiment.data.source = Choice::Path(path.clone());
         }
+        if let Some(characters) = self.variant {
+            experiment.data.variant = characters.into();
+        }
+        experiment.data.allow_empty_clients |= self.allow_empty_clients;
         let options = OpenOptions::new()
             .choice(experiment.data.source.clone())
             .variant(experiment.data.variant)
+            .allow_empty_clients(experiment.data.allow_empty_clients)
             .synthetic(experiment.data.synthetic)
             .data_dir(self.folder());
         let dataset = Progress::data(|report| options.open_with(report))?;
@@ -273,6 +287,8 @@ impl Session {
             failures
         };
         let mut failures: Vec<(usize, Failure)> = std::thread::scope(|scope| {
+            // Beside the first rounds; whoever would record something waits for it and is told.
+            scope.spawn(|| drop(self.dataset.check()));
             let (first, others) = self.learners.split_first().expect("somebody trains");
             let others: Vec<_> =
                 others.iter().map(|learner| scope.spawn(|| work(&**learner))).collect();
@@ -344,7 +360,9 @@ impl Session {
         };
         let mut simulation = simulation.with_budget(self.max_epsilon);
         let test = self.dataset.test.all_examples();
-        let mut observers: (&mut dyn Observer, &mut dyn Observer) = (&mut writer, screen);
+        let mut recorders: (&mut dyn Observer, &mut dyn Observer) = (&mut writer, screen);
+        let mut checked = Checked(&self.dataset);
+        let mut observers: (&mut dyn Observer, &mut dyn Observer) = (&mut checked, &mut recorders);
         let trained = simulation.run(&test, &mut observers);
         let printed = screen.output();
         let finite = simulation.params().iter().all(|value| value.is_finite());
@@ -366,6 +384,8 @@ impl Session {
                 return Ok(noted?);
             }
         };
+        // What is about to be closed came from the data that its record names.
+        self.dataset.check()?;
         let sampler = plan::sampler(run, population.num_clients())?;
         let statement = PrivacyStatement::new(
             run,

@@ -27,6 +27,9 @@ pub struct DataConfig {
     pub source: Choice,
     /// Which of EMNIST's characters.
     pub variant: Variant,
+    /// Whether clients of a file may have no examples; if not, such a file is taken for damaged.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_empty_clients: bool,
     /// Which synthetic writers, should it be those. Their seed decides the data, not the run.
     pub synthetic: SyntheticWriters,
 }
