@@ -39,15 +39,6 @@ impl Filling {
         clients: Vec<(Box<str>, usize)>,
         allow_empty_clients: bool,
     ) -> Result<Self, DataError> {
-        if let Some((client, _)) = clients.iter().find(|(_, count)| *count == 0)
-            && !allow_empty_clients
-        {
-            return Err(DataError::EmptyClient {
-                path: path.to_owned(),
-                split: split.to_owned(),
-                client: client.to_string(),
-            });
-        }
         let wrong = |detail: String| {
             let detail = format!("{detail} in split `{split}`");
             Err(DataError::corrupt(path, "set of clients", detail))
@@ -57,6 +48,15 @@ impl Filling {
         }
         if let Some(pair) = clients.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return wrong(format!("client `{}` occurs twice", pair[0].0));
+        }
+        if let Some((client, _)) = clients.iter().find(|(_, count)| *count == 0)
+            && !allow_empty_clients
+        {
+            return Err(DataError::EmptyClient {
+                path: path.to_owned(),
+                split: split.to_owned(),
+                client: client.to_string(),
+            });
         }
         let mut offsets = Vec::with_capacity(clients.len() + 1);
         let mut total = 0_usize;

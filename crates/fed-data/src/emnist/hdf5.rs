@@ -29,6 +29,9 @@ const BATCH: (usize, u64) = (64, 8_192);
 /// Deflate makes nothing smaller than a 1,032nd.
 const STRONGEST_PACKING: u64 = 1_032;
 
+const LAYOUT: &str = "the layout that is read is examples/CLIENT/pixels and examples/CLIENT/label, one \
+                      file for training and one for testing";
+
 /// The tables of one client.
 struct Client {
     labels: Labels,
@@ -138,10 +141,7 @@ fn clients(path: &Path, file: &Hdf5File) -> Result<Vec<Group>, DataError> {
                 true => "it is an HDF5 file without any group".to_owned(),
                 false => format!("it has no group `examples`, but {}", found.join(", ")),
             },
-            instead:
-                "the layout that is read is examples/CLIENT/pixels and examples/CLIENT/label, \
-                      one file for training and one for testing"
-                    .to_owned(),
+            instead: LAYOUT.to_owned(),
         });
     }
     let (groups, tables) =
@@ -170,7 +170,7 @@ fn client(tables: Vec<hdf5_reader::Dataset>) -> Result<Client, Refusal> {
     }
     let lacks = |what: &str| {
         let found = if names.is_empty() { "no table".to_owned() } else { names.join(", ") };
-        Refusal::Damaged(format!("it has no `{what}`, but {found}"))
+        Refusal::Unsupported(format!("it has no `{what}`, but {found}"), LAYOUT.to_owned())
     };
     let (labels, count) = labels.ok_or_else(|| lacks("label"))?;
     let (pixels, pictures) = pixels.ok_or_else(|| lacks("pixels"))?;
@@ -210,6 +210,12 @@ fn refused(path: &Path, place: &str, refusal: Refusal) -> DataError {
             format!("it is packed in a way that is not known here ({filter})"),
             "pack it with deflate: `h5repack -f GZIP=6 OLD NEW`, or in h5py compression=\"gzip\""
                 .to_owned(),
+        ),
+        Error::UnsupportedSuperblockVersion(_)
+        | Error::UnsupportedLayoutClass(_)
+        | Error::UnsupportedLinkType(_) => unsupported(
+            error.to_string(),
+            "if it is whole, write it anew: `h5repack OLD NEW`, or with h5py".to_owned(),
         ),
         Error::UnsupportedEncoding(_) | Error::UnsupportedDatatypeClass(_) => unsupported(
             error.to_string(),

@@ -61,13 +61,26 @@ pub(crate) struct Int64List {
     pub(crate) value: Vec<i64>,
 }
 
+/// Why an example cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// It is damaged.
+    Damaged(String),
+    /// It is sound, but does not hold what is read here.
+    Form(String),
+}
+
 /// The label and the 784 pixels of a serialised example.
 ///
 /// # Errors
 /// A sentence saying what is wrong.
-pub(crate) fn decode(blob: &[u8]) -> Result<(i64, Vec<f32>), String> {
-    let example =
-        Example::decode(blob).map_err(|error| format!("not a tf.train.Example: {error}"))?;
+pub(crate) fn decode(blob: &[u8]) -> Result<(i64, Vec<f32>), Wrong> {
+    let example = Example::decode(blob)
+        .map_err(|error| Wrong::Damaged(format!("not a tf.train.Example: {error}")))?;
+    values(example).map_err(Wrong::Form)
+}
+
+fn values(example: Example) -> Result<(i64, Vec<f32>), String> {
     let (mut label, mut pixels) = (None, None);
     // Where a key occurs twice the last entry counts, as for any protocol-buffer map.
     for entry in example.features.unwrap_or_default().feature {
@@ -147,14 +160,17 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_too_long_is_said() {
-        let error = |features: &[u8]| decode(&field(1, features)).expect_err("wrong");
+        let error = |features: &[u8]| match decode(&field(1, features)).expect_err("wrong") {
+            Wrong::Form(text) => text,
+            Wrong::Damaged(text) => panic!("sound, but of another form: {text}"),
+        };
         assert!(error(&labels(true)).contains("`pixels`"));
         assert!(error(&pixels(true)).contains("`label`"));
         let two = entry("label", &field(3, &field(1, &[7, 8])));
         assert!(error(&[two, pixels(true)].concat()).contains("2 values"));
         let short = entry("pixels", &field(2, &field(1, &[0; 8])));
         assert!(error(&[labels(true), short].concat()).contains("2 values instead of 784"));
-        assert!(decode(&[0xFF; 9]).expect_err("garbage").contains("not a tf.train.Example"));
+        assert!(matches!(decode(&[0xFF; 9]), Err(Wrong::Damaged(_))));
     }
 
     proptest::proptest! {

@@ -16,6 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::companions::{Companion, companion, immutable_uri};
 use super::fill::Filling;
+use super::proto::Wrong;
 use super::{Ask, PIXELS, proto};
 use crate::error::{DataError, shown};
 use crate::open::Progress;
@@ -173,9 +174,8 @@ fn clients(
         .map_err(wrong)?;
     let mut counted = statement.query([split]).map_err(wrong)?;
     while let Some(row) = counted.next().map_err(wrong)? {
-        let id = client_id(row.get_ref(0).map_err(wrong)?).map_err(|what| {
-            at_odds(format!("split `{split}` of `examples` has a client whose id is {what}"))
-        })?;
+        let id = client_id(row.get_ref(0).map_err(wrong)?)
+            .map_err(|what| no_id(path, split, "examples", what))?;
         // A number and the same number as text are one id.
         *rows.entry(id).or_default() += row.get::<_, i64>(1).map_err(wrong)?;
     }
@@ -191,19 +191,22 @@ fn clients(
     let mut clients: Vec<(Box<str>, usize)> = Vec::new();
     let mut listed = statement.query([split]).map_err(wrong)?;
     while let Some(row) = listed.next().map_err(wrong)? {
-        let id = client_id(row.get_ref(0).map_err(wrong)?).map_err(|what| {
-            at_odds(format!("split `{split}` of `client_metadata` has a client whose id is {what}"))
-        })?;
+        let id = client_id(row.get_ref(0).map_err(wrong)?)
+            .map_err(|what| no_id(path, split, "client_metadata", what))?;
         let there = rows.remove(&id).unwrap_or(0);
         for column in [1, 2] {
             let promised = match row.get_ref(column).map_err(wrong)? {
                 ValueRef::Null => there,
                 ValueRef::Integer(number) => number,
                 _ => {
-                    return Err(at_odds(format!(
-                        "client `{}` has no whole number of examples in `client_metadata`",
-                        shown(&id)
-                    )));
+                    return Err(DataError::Unsupported {
+                        path: path.to_owned(),
+                        what: format!(
+                            "client `{}` has no whole number of examples in `client_metadata`",
+                            shown(&id)
+                        ),
+                        instead: "write a whole number, or NULL to have them counted".to_owned(),
+                    });
                 }
             };
             if promised < 0 || promised != there {
@@ -230,6 +233,14 @@ fn clients(
     }
     clients.sort();
     Ok(clients)
+}
+
+fn no_id(path: &Path, split: &str, table: &str, what: &str) -> DataError {
+    DataError::Unsupported {
+        path: path.to_owned(),
+        what: format!("split `{split}` of `{table}` has a client whose id is {what}"),
+        instead: "write ids as text or as whole numbers, or delete those rows".to_owned(),
+    }
 }
 
 /// An id as text; what is wrong with it if it cannot be one.
@@ -279,6 +290,13 @@ fn sweep(
         let at = |detail: String| {
             DataError::corrupt(path, FORMAT, format!("row {rowid} of `examples`: {detail}"))
         };
+        let form = |what: String| DataError::Unsupported {
+            path: path.to_owned(),
+            what: format!("row {rowid} of `examples`: {what}"),
+            instead: "an example is a serialised tf.train.Example with `label`, one whole number, \
+                      and `pixels`, 784 floats from 0 (ink) to 1 (paper)"
+                .to_owned(),
+        };
         let name = row.get_ref(1).map_err(wrong)?;
         let split = usize::from(name.as_str().map_err(|error| at(error.to_string()))? != names[0]);
         let value = row.get_ref(2).map_err(wrong)?;
@@ -295,8 +313,11 @@ fn sweep(
             .get_ref(3)
             .map_err(wrong)?
             .as_blob()
-            .map_err(|error| at(format!("the example is not a blob: {error}")))?;
-        let (label, pixels) = proto::decode(blob).map_err(at)?;
+            .map_err(|error| form(format!("it is not a blob ({error})")))?;
+        let (label, pixels) = proto::decode(blob).map_err(|wrong| match wrong {
+            Wrong::Damaged(detail) => at(detail),
+            Wrong::Form(what) => form(what),
+        })?;
         fillings[split].push(last.1, &[label], &pixels)?;
         if done % 4096 == 0 {
             progress(Progress {

@@ -21,8 +21,8 @@ const DECODER_MEMORY: u64 = 1 << 30;
 const SQLITE: &[u8] = b"SQLite format 3\0";
 /// How an HDF5 file begins.
 const HDF5: &[u8] = b"\x89HDF\r\n\x1A\n";
-/// Most bytes that are unpacked: twenty times the real data with letters.
-const MOST_UNPACKED: u64 = 64 << 30;
+/// Most bytes that are unpacked: several times the real data with letters.
+const MOST_UNPACKED: u64 = 16 << 30;
 /// Most bytes of other files in an archive that are read over to find the ones that are meant.
 const MOST_BESIDE: u64 = 4 << 30;
 
@@ -56,7 +56,13 @@ pub(crate) fn lzma(path: &Path, ask: &mut Ask<'_>) -> Result<NamedTempFile, Data
         // and how long that says it is.
         let most = match most {
             Some(most) => most,
-            None => *most.insert(database_length(path, &buffer[..read])?),
+            None => {
+                let length = database_length(path, &buffer[..read])?;
+                if length < MOST_UNPACKED {
+                    expect_room(&to, length)?;
+                }
+                *most.insert(length)
+            }
         };
         unpacked += read as u64;
         if unpacked > most {
@@ -103,6 +109,18 @@ fn database_length(path: &Path, start: &[u8]) -> Result<u64, DataError> {
         )),
         length => Ok(length),
     }
+}
+
+/// Refuses to fill a disk that has no room for what will be unpacked.
+fn expect_room(to: &Path, bytes: u64) -> Result<(), DataError> {
+    #[cfg(unix)]
+    if let Ok(disk) = rustix::fs::statvfs(to)
+        && disk.f_bavail.saturating_mul(disk.f_frsize) < bytes
+    {
+        return Err(DataError::io("unpack into", to, io::ErrorKind::StorageFull.into()));
+    }
+    let _ = (to, bytes);
+    Ok(())
 }
 
 /// Reads until the buffer is full or the input ends: a first look needs more than a first piece.
@@ -157,6 +175,7 @@ pub(crate) fn tar_bz2(
             let detail = format!("{name} should have {promised} bytes, more than {MOST_UNPACKED}");
             return Err(DataError::corrupt(path, FORMAT, detail));
         }
+        expect_room(folder.path(), promised)?;
         // Only the known names are written, each to a path of our own making.
         let to = folder.path().join(names[which]);
         let out = File::create(&to).map_err(|error| DataError::io("unpack into", &to, error))?;
