@@ -359,7 +359,7 @@ fn pixel_hint(value: f32) -> &'static str {
 
 /// Which option opens what is there instead.
 fn variant_hint(wanted: &str, found: &str) -> &'static str {
-    if wanted.starts_with("digits_only") && found.contains("all") {
+    if wanted.starts_with("digits_only") && (found.starts_with("all") || found.contains(" all_")) {
         " (read those with --variant all, or variant = \"all\" in [data])"
     } else if wanted.starts_with("all") && found.contains("digits_only") {
         " (read those with --variant digits-only, or variant = \"digits_only\" in [data])"

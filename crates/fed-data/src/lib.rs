@@ -59,6 +59,7 @@ pub mod federated;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod look;
+#[cfg(feature = "readers")]
 mod memory;
 pub mod mnist;
 pub mod open;

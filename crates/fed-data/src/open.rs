@@ -348,6 +348,9 @@ impl OpenOptions {
                     data.source.why = why;
                     return Ok(data);
                 }
+                Err(DataError::CacheDamaged { detail, .. }) => {
+                    notes.push(format!("the cache was made anew: {detail}"));
+                }
                 Err(error) => notes.push(format!("the cache was made anew: {error}")),
             }
         }

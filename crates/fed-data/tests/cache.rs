@@ -349,6 +349,22 @@ fn a_write_ahead_log_is_read_and_makes_the_cache_anew() {
     assert!(data.train.find("f3").is_none());
     assert!(data.notes.iter().any(|note| note.contains("has changed")), "{:?}", data.notes);
     assert_eq!(open().train.num_clients(), 4, "and from the cache");
+    // A log that is damaged or cut would be left out, and f3 be there again.
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    let log = fs::read(folder.path().join("emnist_all.sqlite-wal")).expect("a log");
+    fs::copy(&path, copy.path().join("emnist_all.sqlite")).expect("a writable folder");
+    for (at, cut) in
+        [(9, 0), (25, 0), (41, 0), (60, 0), (100, 0), (log.len() - 1, 0), (0, 1), (0, 4_120)]
+    {
+        let mut hit = log[..log.len() - cut].to_vec();
+        hit[at] ^= if cut > 0 { 0 } else { 4 };
+        fs::write(copy.path().join("emnist_all.sqlite-wal"), hit).expect("a writable folder");
+        let error = OpenOptions::new().data_dir(copy.path()).open().expect_err("damaged");
+        assert!(error.to_string().contains("its write-ahead log"), "{at}, {cut}: {error}");
+    }
+    fs::write(copy.path().join("emnist_all.sqlite-wal"), &log).expect("a writable folder");
+    let data = OpenOptions::new().data_dir(copy.path()).open().expect("a copy with its log");
+    assert_eq!(data.train.num_clients(), 4);
     drop(connection);
     assert_eq!(open().train.num_clients(), 4, "and when the log is gone");
     // Reading a database in this mode leaves nothing beside it.

@@ -14,7 +14,7 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::companions::{Companion, companion, immutable_uri};
+use super::companions::{Companion, companion, immutable_uri, log_fault};
 use super::fill::Filling;
 use super::proto::Wrong;
 use super::{Ask, PIXELS, proto};
@@ -66,6 +66,10 @@ fn open(path: &Path) -> Result<Connection, DataError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
+    let fault = log_fault(path).map_err(|error| DataError::io("read the log of", path, error))?;
+    if let Some(detail) = fault {
+        return Err(DataError::corrupt(path, FORMAT, detail));
+    }
     let journal = Companion::ALL.into_iter().find(|&kind| companion(path, kind).is_some());
     let opened = match journal {
         // Nobody is in the middle of writing: no lock is needed, and none of the files that
@@ -91,9 +95,7 @@ fn open(path: &Path) -> Result<Connection, DataError> {
                     "`{}` beside it holds changes that are not in it yet ({error})",
                     kind.beside(path).display()
                 ),
-                instead: "open it once with a program that may write to it, such as `sqlite3 FILE \
-                          'PRAGMA wal_checkpoint(TRUNCATE)'`"
-                    .to_owned(),
+                instead: kind.way_out().to_owned(),
             }
         }
         _ => from_sqlite(path, &error),

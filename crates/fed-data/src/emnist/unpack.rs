@@ -11,6 +11,7 @@ use liblzma::stream::Stream;
 use tempfile::{NamedTempFile, TempDir};
 
 use super::Ask;
+use super::companions::fill;
 use crate::error::{DataError, shown};
 use crate::open::{Progress, kind};
 
@@ -121,18 +122,6 @@ fn expect_room(to: &Path, bytes: u64) -> Result<(), DataError> {
     }
     let _ = (to, bytes);
     Ok(())
-}
-
-/// Reads until the buffer is full or the input ends: a first look needs more than a first piece.
-fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match input.read(&mut buffer[filled..])? {
-            0 => break,
-            read => filled += read,
-        }
-    }
-    Ok(filled)
 }
 
 /// Unpacks the files `names` of a `.tar.bz2` into a temporary folder, under those names.
