@@ -219,6 +219,11 @@ impl GaussianAggregator {
     }
 }
 
+/// What is counted in place of unclipped clients where a mistake is made.
+fn mistaken_unclipped(tally: &Tally) -> Option<u64> {
+    made(Mistake::CountOfClipped).then(|| tally.clients - tally.unclipped)
+}
+
 /// The least float that is not below `a · b`, of positive numbers whose product is no smaller
 /// than 1e-290: noise is never below what its multiplier says.
 fn product_rounded_up(a: f64, b: f64) -> f64 {
@@ -290,11 +295,7 @@ impl Aggregator for GaussianAggregator {
         let unclipped_share = match &mut self.clip {
             Clip::Fixed(_) => None,
             Clip::Adaptive(estimator) => {
-                let unclipped = if made(Mistake::CountOfClipped) {
-                    tally.clients - tally.unclipped
-                } else {
-                    tally.unclipped
-                };
+                let unclipped = mistaken_unclipped(&tally).unwrap_or(tally.unclipped);
                 let centred = unclipped as f64 - 0.5 * tally.clients as f64;
                 let expected = if made(Mistake::RealisedCountDivisor) {
                     (tally.clients as f64).max(1.0)

@@ -3,10 +3,10 @@
 use dp_accounting::{DpEvent, NoiseMultiplier};
 use dp_agg::stats::client_norm_stats;
 use dp_agg::{
-    AdaptiveClipping, AggregateError, Aggregator, Clipping, GaussianAggregator, GaussianConfig,
-    Grid, Magnitude, Noise, NoiseMode, NoiseSource, NoiseSpec, NoiseSplit, PlainMean,
-    QuantileConfig, QuantileEstimator, QuantileUpdate, RobustClipping, RobustConfig, RobustMean,
-    SecretSum, Uncovered, UpdateRule, Weighting, Zeroing,
+    AdaptiveClipping, AdaptiveZeroing, AggregateError, Aggregator, Clipping, GaussianAggregator,
+    GaussianConfig, Grid, Magnitude, Noise, NoiseMode, NoiseSource, NoiseSpec, NoiseSplit,
+    NoisedZeroing, PlainMean, QuantileConfig, QuantileEstimator, QuantileUpdate, RobustClipping,
+    RobustConfig, RobustMean, SecretSum, Uncovered, UpdateRule, Weighting, Zeroing,
 };
 
 fn gaussian(noise_multiplier: f64, zeroing: Zeroing, clipping: Clipping) -> GaussianAggregator {
@@ -31,6 +31,12 @@ fn an_event_is_exactly_what_was_released() {
     let two = vec![event(split.values()), event(2.0 * split.count_stddev())];
     assert_eq!(adaptive.event(), DpEvent::composed(two));
     assert_eq!(gaussian(0.0, Zeroing::Off, FIXED).event(), DpEvent::NonPrivate);
+    // One client moves either count by one half: 3 clients of noise are a multiplier of 6.
+    let zeroing = Zeroing::Noised(NoisedZeroing { count_stddev: Some(3.0), ..Default::default() });
+    let clipping = AdaptiveClipping { count_stddev: Some(5.0), ..AdaptiveClipping::default() };
+    let three = gaussian(1.5, zeroing, Clipping::Adaptive(clipping));
+    let values = event(three.split().values());
+    assert_eq!(three.event(), DpEvent::composed(vec![values, event(10.0), event(6.0)]));
 }
 
 #[test]
@@ -114,6 +120,9 @@ fn a_spec_says_what_it_is() {
     assert!(NoiseSpec::new(7, grid, 2.0_f64.powi(17), 0.0).is_ok());
     assert!(NoiseSpec::new(7, grid, 2.0_f64.powi(17).next_up(), 0.0).is_err());
     assert!(all.with_zeroing_count(-1.0).is_err());
+    let most = 2.0_f64.powi(27);
+    assert!(NoiseSpec::new(7, grid, 0.0, most).is_ok());
+    assert!(NoiseSpec::new(7, grid, 0.0, most.next_up()).is_err());
 }
 
 #[test]
@@ -205,6 +214,10 @@ fn a_round_of_nobody_moves_no_exact_quantile_and_one_client_has_no_spread() {
     estimator.observe_actual(1, 1);
     assert!(estimator.estimate() < 2.0);
     assert_eq!(estimator.config(), &config);
+    // As it is written without a factor, a quantile is reported as it is.
+    let text = r#"{"initial": 2, "target": 0.5, "learning_rate": 0.2, "update": "geometric"}"#;
+    let read: QuantileConfig = serde_json::from_str(text).expect("the other keys have defaults");
+    assert_eq!(read, config);
     let reported = QuantileEstimator::new(config.reported_as(3.0, 0.5)).expect("in range");
     exactly(reported.report(), 6.5);
 
@@ -218,7 +231,8 @@ fn a_round_of_nobody_moves_no_exact_quantile_and_one_client_has_no_spread() {
 #[test]
 fn states_fit_their_aggregators_alone() {
     let mut fixed = gaussian(1.0, Zeroing::Off, FIXED);
-    let mut adaptive = gaussian(1.0, Zeroing::default(), Clipping::default());
+    let zeroing = Zeroing::Adaptive(AdaptiveZeroing::default());
+    let mut adaptive = gaussian(1.0, zeroing, Clipping::default());
     let (without, with) = (fixed.state(), adaptive.state());
     assert_eq!((without.clip_norm, without.zeroing_estimate), (None, None));
     assert_eq!((with.clip_norm, with.zeroing_estimate), (Some(0.1), Some(10.0)));

@@ -142,15 +142,18 @@ fn bernoulli_exp_fraction(exponent: Ratio, rng: &mut impl Rng) -> bool {
     place % 2 == 1
 }
 
+/// Nearer to its bound than this, a trial is decided exactly: `2^-48`.
+const MARGIN: f64 = 3.552_713_678_800_501e-15;
+
 /// True with probability `n / (place · d)`, exactly; `n ≤ d`, and less where `place` is 1.
 #[inline]
 fn bernoulli(ratio: Ratio, place: u32, rng: &mut impl Rng) -> bool {
     let bits = rng.next_u64();
-    // The estimate, its division and the dropped bits are off by a few times 2^-53 together:
-    // 2^-48 is a generous margin.
+    // The estimate, its division and the dropped bits are off by a few times 2^-53 together: the
+    // margin is generous.
     let estimate = ratio.estimate / f64::from(place);
     let uniform = (bits >> 11) as f64 * 2.0_f64.powi(-53);
-    if (uniform - estimate).abs() > 2.0_f64.powi(-48) {
+    if (uniform - estimate).abs() > MARGIN {
         uniform < estimate
     } else {
         compare(bits, ratio.n, ratio.d * u128::from(place), rng)

@@ -167,6 +167,42 @@ mod tests {
         }
     }
 
+    /// Squaring the clip norm rounds once, so that a length may come to the last but one float below
+    /// the square and no further.
+    #[test]
+    fn a_length_keeps_the_rule_up_to_a_unit_below_the_clip_norm() {
+        let verdict = SecretSum::open(&rule(), 1).add(&[9.0], 1);
+        let keeps = |squared_length: f64| SummedClient { verdict, squared_length }.keeps(&rule());
+        // 1.5 clip norms of 2^30 steps: the square is exact.
+        let square = (1.5 * 2.0_f64.powi(30)).powi(2);
+        assert!(keeps(0.0) && keeps(square * (1.0 - f64::EPSILON)));
+        assert!(!keeps(square) && !keeps(f64::NAN));
+        // What became zeros has no length at all.
+        let zeros = Verdict { scale: 0.0, ..verdict };
+        let keeps =
+            |squared_length: f64| SummedClient { verdict: zeros, squared_length }.keeps(&rule());
+        assert!(keeps(0.0) && !keeps(1.0));
+    }
+
+    /// One client with all of its length in one coordinate: exactly that much fits, and no step more.
+    #[test]
+    fn a_coordinate_is_as_large_as_the_lengths_allow_and_no_larger() {
+        let verdict = SecretSum::open(&rule(), 1).add(&[9.0], 1);
+        let length = 2.0_f64.powi(30);
+        let client = SummedClient { verdict, squared_length: length * length };
+        for (steps, fits) in
+            [(length, true), (-length, true), (length + 1.0, false), (-1.5 * length, false)]
+        {
+            let mut sum = SecretSum::open(&rule(), 1);
+            assert_eq!(sum.add_steps(&[steps], &[client]).is_ok(), fits, "{steps}");
+            let kept = if fits { steps } else { 0.0 };
+            assert_eq!(sum.steps[0].to_bits(), kept.to_bits());
+        }
+        let mut sum = SecretSum::open(&rule(), 1);
+        assert!(sum.add_steps(&[2.0 * length], &[client; 2]).is_ok());
+        assert!(sum.add_steps(&[2.0 * length + 1.0], &[client; 2]).is_err());
+    }
+
     #[test]
     fn a_rule_that_bounds_nothing_takes_no_part_from_elsewhere() {
         let weighted = UpdateRule { weighting: Weighting::Examples, ..rule() };

@@ -148,9 +148,62 @@ proptest! {
         for part in parts.into_iter().rev() {
             merged.merge(part);
         }
-        prop_assert_eq!(straight.steps, merged.steps);
-        prop_assert_eq!(straight.tally.unclipped, merged.tally.unclipped);
+        prop_assert_eq!(&straight.steps, &merged.steps);
+        prop_assert_eq!(counts(&straight), counts(&merged));
     }
+
+    /// Norm and largest coordinate are those of all coordinates, wherever the largest stands and
+    /// however many there are: blocks and what is left over are measured apart.
+    #[test]
+    fn every_coordinate_is_measured(
+        update in prop::collection::vec(-1.0_f32..1.0, 1..70),
+        place in any::<prop::sample::Index>(),
+        peak in prop::sample::select(vec![2.5_f32, -2.5]),
+    ) {
+        let mut update = update;
+        let place = place.index(update.len());
+        update[place] = peak;
+        let squares: f64 = update.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        let ones = vec![1.0_f32; update.len()];
+        let trained: Vec<f32> = update.iter().map(|x| 1.0 - x).collect();
+        let rule = UpdateRule { zeroing_threshold: Some(2.25), ..rule(0.7) };
+        let mut sum = SecretSum::open(&rule, update.len());
+        for verdict in [sum.add(&update, 1), sum.add_difference(&ones, &trained, 1)] {
+            prop_assert!((verdict.magnitude - 2.5).abs() < 1e-6, "{verdict:?} at {place}");
+            prop_assert!((verdict.norm - squares.sqrt()).abs() < 1e-5, "{verdict:?}, {squares}");
+            prop_assert!(verdict.zeroed && verdict.scale <= 0.0);
+        }
+    }
+}
+
+fn counts(sum: &SecretSum) -> [u64; 6] {
+    let Tally { clients, unclipped, zeroed, non_finite, within_estimate, weight } = sum.tally;
+    [clients, unclipped, zeroed, non_finite, within_estimate, weight.to_bits()]
+}
+
+/// Every count of a part reaches the whole: clients by their kind, and weights.
+#[test]
+fn merging_adds_every_count() {
+    let rule = UpdateRule {
+        zeroing_threshold: Some(5.0),
+        magnitude_estimate: Some(2.0),
+        weighting: Weighting::Examples,
+        ..rule(1.0)
+    };
+    let updates: [&[f32]; 6] = [&[0.5], &[3.0], &[9.0], &[f32::NAN], &[f32::INFINITY], &[1.5]];
+    let mut whole = SecretSum::open(&rule, 1);
+    let mut merged = SecretSum::open(&rule, 1);
+    for (place, update) in updates.iter().enumerate() {
+        let examples = 10_u64.pow(place as u32);
+        whole.add(update, examples);
+        let mut part = SecretSum::open(&rule, 1);
+        part.add(update, examples);
+        merged.merge(part);
+    }
+    assert_eq!(counts(&merged), counts(&whole));
+    // Unclipped: 0.5, the one that became zeros, and the two that are not finite, which count as
+    // zeros; all of them but 3 and 9 are within the estimate; a broken update weighs nothing.
+    assert_eq!(counts(&whole), [6, 4, 1, 2, 4, 100_111.0_f64.to_bits()]);
 }
 
 /// Rounding lengthens a vector most where every coordinate is rounded up by half a step.
