@@ -25,6 +25,7 @@ use std::io::{BufWriter, Read, Write};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub(crate) use stamp::{FileVersion, Maker};
 
 const MAGIC: &[u8; 8] = b"FEDDATA\n";
 const VERSION: u32 = 2;
+/// How the names of files begin that are not complete yet.
+const WRITING: &str = ".writing-";
 /// A header is a few kilobytes.
 const LONGEST_HEADER: u32 = 1 << 20;
 const ALIGNMENT: u64 = 64;
@@ -76,8 +79,9 @@ pub(crate) fn write(path: &Path, data: &Dataset, maker: &Maker) -> Result<(), Da
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|error| DataError::io("create", folder, error))?;
+    remove_leftovers(folder);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(WRITING);
     // Whoever may read what others make here may read this too: the umask says who.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -278,6 +282,20 @@ fn split(map: &Arc<Mmap>, part: &Part, tables: &mut Sha256, version: u32) -> Res
         return Err("its counts do not match".to_owned());
     }
     Ok(split)
+}
+
+/// Removes what processes that were ended by force left half written. None takes a day.
+fn remove_leftovers(folder: &Path) {
+    const DAY: Duration = Duration::from_secs(24 * 3_600);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let old = entry
+            .metadata()
+            .and_then(|file| file.modified())
+            .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > DAY));
+        if old && entry.file_name().to_string_lossy().starts_with(WRITING) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn value(maker: &Maker) -> serde_json::Value {

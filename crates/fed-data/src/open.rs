@@ -264,7 +264,8 @@ impl OpenOptions {
             return Ok(data);
         }
         let files = found.files();
-        let maker = Maker::reading(&files, self.variant, self.allow_empty_clients)?;
+        let maker = if self.keeps_a_cache() { Maker::settled } else { Maker::reading };
+        let maker = maker(&files, self.variant, self.allow_empty_clients)?;
         let first = files[0].file_name().unwrap_or_default().to_string_lossy();
         let place = fs::canonicalize(&files[0]).unwrap_or_default();
         let key = format!("{}|{:?}|{}", place.display(), self.variant, self.allow_empty_clients);
@@ -331,6 +332,10 @@ impl OpenOptions {
         }
     }
 
+    fn keeps_a_cache(&self) -> bool {
+        self.cache && self.data_dir.is_dir()
+    }
+
     /// From the cache if it holds what `maker` makes, else made and put into the cache.
     fn cached(
         &self,
@@ -340,7 +345,7 @@ impl OpenOptions {
         make: impl FnOnce() -> Result<Dataset, DataError>,
     ) -> Result<Dataset, DataError> {
         let path = self.data_dir.join("cache").join(format!("{name}.{CACHE_EXTENSION}"));
-        let cache = self.cache && self.data_dir.is_dir();
+        let cache = self.keeps_a_cache();
         let mut notes = Vec::new();
         if cache && path.exists() {
             match cache::read(&path, Some(maker)) {

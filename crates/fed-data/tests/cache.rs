@@ -435,3 +435,19 @@ fn many_writers_at_once() {
     });
     assert!(cache_file(folder.path()).is_file(), "one file, and nothing left over");
 }
+
+/// What a process that was ended by force left half written goes with the next cache, a day later.
+#[test]
+fn leftovers_of_yesterday_are_removed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cache = folder.path().join("cache");
+    fs::create_dir(&cache).expect("a writable folder");
+    let [old, new] = ["old", "new"].map(|name| cache.join(format!(".writing-{name}")));
+    for (path, hours) in [(&old, 30), (&new, 1)] {
+        let file = fs::File::create(path).expect("a writable folder");
+        let ago = std::time::Duration::from_secs(hours * 3_600);
+        file.set_modified(std::time::SystemTime::now() - ago).expect("a file of ours");
+    }
+    options(folder.path()).open().expect("drawn");
+    assert!(!old.exists() && new.exists());
+}

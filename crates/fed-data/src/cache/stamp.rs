@@ -4,7 +4,7 @@ use std::fs::{self, Metadata};
 #[cfg(feature = "readers")]
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "readers")]
@@ -40,6 +40,30 @@ pub(crate) enum Maker {
 }
 
 impl Maker {
+    /// The maker that reads `files` in this way, for a cache.
+    ///
+    /// Times tick: what is written within the tick of the last change has the same time. So files
+    /// that were written just now are looked at when the next write must show.
+    pub(crate) fn settled(
+        files: &[PathBuf],
+        variant: Variant,
+        allow_empty_clients: bool,
+    ) -> Result<Self, DataError> {
+        let maker = Self::reading(files, variant, allow_empty_clients)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let fresh = |stamp: &Stamp| {
+            let age = now.checked_sub(u128::from(stamp.version.modified_ns));
+            age.is_some_and(|age| age < TICK.as_nanos())
+        };
+        match &maker {
+            Self::Files { stamps, .. } if stamps.iter().any(fresh) => {
+                std::thread::sleep(TICK);
+                Self::reading(files, variant, allow_empty_clients)
+            }
+            _ => Ok(maker),
+        }
+    }
+
     /// The maker that reads `files` in this way, as they are now.
     pub(crate) fn reading(
         files: &[PathBuf],
@@ -102,13 +126,7 @@ impl Stamp {
     fn of(path: &Path) -> Result<Self, DataError> {
         let read = |error| DataError::io("read", path, error);
         let absolute = fs::canonicalize(path).map_err(read)?;
-        let mut metadata = fs::metadata(path).map_err(read)?;
-        // Times tick: what is written within the tick of the last change has the same time. So a
-        // file that was written just now is looked at when the next write must show.
-        if metadata.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age < TICK)) {
-            std::thread::sleep(TICK);
-            metadata = fs::metadata(path).map_err(read)?;
-        }
+        let metadata = fs::metadata(path).map_err(read)?;
         Ok(Self { path: absolute, version: FileVersion::of(&metadata), sha256: None })
     }
 }
