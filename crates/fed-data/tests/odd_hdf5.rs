@@ -102,30 +102,42 @@ fn values_that_are_no_pixels_are_refused_with_their_place() {
 }
 
 /// Damage that leaves everything well formed: fewer names in a node of the index of the clients.
+/// The file itself still holds the names, whatever the other file holds and whatever is allowed.
 #[test]
 fn a_shortened_index_of_clients_is_noticed() {
     let [train, test] = odd();
     let nodes: Vec<usize> =
         (0..train.len() - 8).filter(|&at| train[at..].starts_with(b"SNOD\x01")).collect();
-    let (mut tried, mut differ) = (0, 0);
+    let (mut tried, mut lost) = (0, 0);
     for &node in &nodes {
         let names = u16::from_le_bytes([train[node + 6], train[node + 7]]);
         for fewer in 0..names {
             let mut hit = train.clone();
             hit[node + 6..node + 8].copy_from_slice(&fewer.to_le_bytes());
-            let error = open(&hit, &test).expect_err("names are missing");
-            let error = if let DataError::ClientsDiffer { has, missing, clients: 13, .. } = &error {
-                assert!(has.ends_with("_test") && *missing <= usize::from(names), "{error}");
-                differ += 1;
-                error
-            } else {
-                error
-            };
-            assert!(!error.is_retryable(), "{error}");
+            let (_folder, path) = pair(&hit, &test);
+            for allow in [false, true] {
+                let options = OpenOptions::new().choice(Choice::Path(path.clone())).cache(false);
+                let error = options.allow_empty_clients(allow).open().expect_err("fewer names");
+                lost += usize::from(error.to_string().contains("its index does not find it"));
+                assert!(!error.is_retryable(), "{error}");
+            }
             tried += 1;
         }
     }
-    assert!(tried > 30 && differ >= 5, "{tried} tried, {differ} of them lost clients");
+    assert!(tried > 30 && lost >= 10, "{tried} tried, {lost} of them lost clients");
+}
+
+/// Two sound files that do not belong together.
+#[test]
+fn clients_of_one_file_only_are_named() {
+    let [train, _] = odd();
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture");
+    let other = fs::read(other.join("fed_emnist_digitsonly_test.h5")).expect("a fixture");
+    let error = open(&train, &other).expect_err("another test file");
+    let DataError::ClientsDiffer { has, clients: 13, missing: 13, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(has.ends_with("_train") && error.to_string().contains("--allow-empty-clients"));
 }
 
 /// An index of chunks that lost its entries would be read as zeros: as ink, and as the digit 0.

@@ -4,9 +4,11 @@
 //! packed by deflate or LZF or not at all. Sizes are compared with the length of the file before
 //! memory is taken for them; what a damaged index does not find is an error, not a zero.
 
+mod index;
 mod lzf;
 mod table;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use hdf5_reader::error::Error;
@@ -144,8 +146,21 @@ fn clients(path: &Path, file: &Hdf5File) -> Result<Vec<Group>, DataError> {
             instead: LAYOUT.to_owned(),
         });
     }
-    let (groups, tables) =
-        root.group("examples").and_then(|group| group.members()).map_err(failed)?;
+    let examples = root.group("examples").map_err(failed)?;
+    let (groups, tables) = examples.members().map_err(failed)?;
+    let found: HashSet<&str> =
+        groups.iter().map(Group::name).chain(tables.iter().map(|table| table.name())).collect();
+    if let Some(lost) = index::lost_name(file, &examples, &found).map_err(failed)? {
+        return Err(DataError::corrupt(
+            path,
+            FORMAT,
+            format!(
+                "the group `examples` names `{}`, but its index does not find it (if it was \
+                 deleted, write the file anew: `h5repack OLD NEW`)",
+                shown(&lost)
+            ),
+        ));
+    }
     match tables.first() {
         Some(table) => Err(DataError::Unsupported {
             path: path.to_owned(),
