@@ -7,7 +7,7 @@
 mod lines;
 
 #[cfg(feature = "lines")]
-pub use lines::{Chain, LineError, VERSION};
+pub use lines::{Bits128, Chain, LineError, VERSION};
 
 use std::num::NonZeroU64;
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use dp_accounting::ledger::{Chain, Entry, LineError};
+use dp_accounting::ledger::{Bits128, Chain, Entry, LineError};
 use dp_accounting::verify::{Statement, VerifyError, agree, verify, verify_with};
 use dp_accounting::{
     Accountant, AccountingError, Delta, DeltaInterval, DpEvent, Epsilon, EpsilonInterval,
@@ -62,6 +62,53 @@ fn lines_come_back_to_the_last_bit() {
     let more = chain.line(&Entry { event: round(2.0), count: NonZeroU64::MIN });
     let (longer, _) = Ledger::from_json_lines(&(text + &more)).expect("readable");
     assert_eq!(longer.len(), 6);
+}
+
+/// A run's number is under every hash, and so is what was drawn for a line alone: runs that released
+/// the same differ in their heads, and so do two histories of one run.
+#[test]
+fn runs_and_histories_are_told_apart() {
+    let entry = Entry { event: round(1.2), count: NonZeroU64::MIN };
+    let bits = |byte| Bits128::new([byte; 16]);
+    let written = |run: u8, salt: Option<u8>| {
+        let mut chain = Chain::of_run(bits(run));
+        let line = |chain: &mut Chain| match salt {
+            Some(salt) => chain.salted_line(&entry, bits(salt)),
+            None => chain.line(&entry),
+        };
+        (format!("{}\n{}\n", line(&mut chain), line(&mut chain)), chain)
+    };
+    let mut heads = std::collections::HashSet::new();
+    for (run, salt) in [(1, None), (2, None), (1, Some(3)), (1, Some(4)), (2, Some(3))] {
+        let (text, chain) = written(run, salt);
+        let (ledger, read) = Ledger::from_json_lines(&text).expect("readable");
+        assert_eq!((ledger.len(), read.run(), &read), (2, Some(bits(run)), &chain));
+        assert!(heads.insert(read.head().to_owned()), "run {run}, salt {salt:?}");
+        // Every byte counts in these lines too.
+        for at in 0..text.find('\n').expect("two lines") {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[at] ^= 1;
+            let altered = String::from_utf8(bytes).map(|text| Ledger::from_json_lines(&text));
+            assert!(altered.map_or(true, |read| read.is_err()), "byte {at}");
+        }
+    }
+    // Old lines have no number, and none is put among those that have one.
+    let (_, old) = Ledger::from_json_lines(&ledger().to_json_lines()).expect("readable");
+    assert_eq!(old.run(), None);
+    let mut numberless = Chain::new();
+    assert_eq!(numberless.salted_line(&entry, bits(1)), Chain::new().line(&entry));
+    let mixed = format!("{}\n{}", numberless.line(&entry), written(1, None).0);
+    assert!(Ledger::from_json_lines(&mixed).is_err());
+    let (one, other) = (written(1, None).0, written(2, None).0);
+    let swapped: String =
+        one.lines().take(1).chain(other.lines().skip(1)).collect::<Vec<_>>().join("\n");
+    let error = Ledger::from_json_lines(&swapped).expect_err("of two runs");
+    assert!(matches!(error, LineError::OtherRun { line: 2 }), "{error}");
+    for bad in ["", "0", "g0000000000000000000000000000000", "00000000-0000-0000-0000-00000000"] {
+        assert!(Bits128::try_from(bad.to_owned()).is_err(), "{bad}");
+    }
+    assert_eq!(Bits128::try_from("0f".repeat(16)), Ok(bits(15)));
+    assert_eq!(bits(15).to_string(), "0f".repeat(16));
 }
 
 #[test]
@@ -238,14 +285,14 @@ fn a_line_that_does_not_belong_is_found() {
     let read = |lines: &[&str]| Ledger::from_json_lines(&lines.join("\n")).map(|_| ());
     // With a hash of its own that fits.
     let (body, _) = lines[0].rsplit_once(",\"hash\"").expect("a hash");
-    let newer = format!("{body}}}").replacen("\"version\":1", "\"version\":2", 1);
+    let newer = format!("{body}}}").replacen("\"version\":1", "\"version\":3", 1);
     let newer = {
         let hash: String =
             Sha256::digest(newer.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{},\"hash\":\"{hash}\"}}", &newer[..newer.len() - 1])
     };
     let error = read(&[&newer]).expect_err("another version");
-    assert!(matches!(error, LineError::Version { line: 1, found: 2 }), "{error}");
+    assert!(matches!(error, LineError::Version { line: 1, found: 3 }), "{error}");
 
     let twice = read(&[lines[0], lines[0]]).expect_err("twice");
     assert!(matches!(twice, LineError::Broken { line: 2 }), "{twice}");

@@ -12,10 +12,24 @@
 //! the *end* leave a shorter chain that is sound in itself: keep [`Chain::head`] elsewhere, with
 //! the result that was published, and compare.
 //!
-//! The chain detects accidents and later changes of mind. It does not stop somebody who writes
-//! the whole file anew.
+//! # Runs and histories
+//!
+//! A line of version 2 also carries `"run"`, the number of the run that it belongs to, and may
+//! carry a `"salt"`, bits that were drawn for it alone; both are under the hash. The number tells
+//! two runs apart that released the same events. The salt tells two *histories* of one run apart:
+//! whoever puts a run back to an earlier state and lets it release again gets other salts, hence
+//! another head, though number, events and length are the same. So two results with one run
+//! number, neither of whose heads stands in the other's ledger, are two releases, and both are to
+//! be paid for.
+//!
+//! # What a chain cannot see
+//!
+//! It detects accidents and later changes of mind. It does not stop somebody who writes the whole
+//! file anew, and a ledger that was put back together with everything beside it is sound in
+//! itself: that something was released in between shows only beside a head, a statement or a model
+//! that was kept elsewhere.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
@@ -24,8 +38,50 @@ use sha2::{Digest, Sha256};
 use crate::event::DpEvent;
 use crate::ledger::{Entry, Ledger};
 
-/// The version of the line format that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
+/// The newest version of the line format: that of a run with a number. A chain without one is
+/// written in version 1, and both are read.
+pub const VERSION: u32 = 2;
+
+/// The version without a run's number.
+const NUMBERLESS: u32 = 1;
+
+/// 128 bits, written as 32 hexadecimal digits: the number of a run, or the salt of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Bits128([u8; 16]);
+
+impl Bits128 {
+    /// These bits.
+    #[must_use]
+    pub fn new(bits: [u8; 16]) -> Self {
+        Self(bits)
+    }
+}
+
+impl fmt::Display for Bits128 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl From<Bits128> for String {
+    fn from(bits: Bits128) -> Self {
+        bits.to_string()
+    }
+}
+
+impl TryFrom<String> for Bits128 {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 32 || !text.as_bytes().iter().all(digit) {
+            return Err(format!("{text:?} is not 32 hexadecimal digits (0-9, a-f)"));
+        }
+        let bits = u128::from_str_radix(&text, 16).map_err(|error| error.to_string())?;
+        Ok(Self(bits.to_be_bytes()))
+    }
+}
 
 /// Why a text is not a ledger. Lines are counted from 1.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +96,9 @@ pub enum LineError {
         reason: String,
     },
     /// The line was written by another version of the format.
-    #[error("line {line} of the ledger has format version {found}, not {VERSION}")]
+    #[error(
+        "line {line} of the ledger has format version {found}, and this program reads 1 to {VERSION}"
+    )]
     Version {
         /// Which line.
         line: usize,
@@ -50,6 +108,12 @@ pub enum LineError {
     /// The text of the line does not have the hash that it carries.
     #[error("line {line} of the ledger was altered: its hash does not match its text")]
     Altered {
+        /// Which line.
+        line: usize,
+    },
+    /// The line was written for another run than the one before it.
+    #[error("line {line} of the ledger belongs to another run than the line before")]
+    OtherRun {
         /// Which line.
         line: usize,
     },
@@ -64,6 +128,7 @@ pub enum LineError {
 /// The end of a chain, to which the next line is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
+    run: Option<Bits128>,
     next: u64,
     head: String,
 }
@@ -72,10 +137,14 @@ pub struct Chain {
 #[serde(deny_unknown_fields)]
 struct Body {
     version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<Bits128>,
     index: u64,
     previous: String,
     count: NonZeroU64,
     event: DpEvent,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salt: Option<Bits128>,
 }
 
 /// Between the body of a line and its hash.
@@ -83,15 +152,27 @@ const HASH_FIELD: &str = ",\"hash\":\"";
 
 impl Default for Chain {
     fn default() -> Self {
-        Self { next: 0, head: "0".repeat(64) }
+        Self { run: None, next: 0, head: "0".repeat(64) }
     }
 }
 
 impl Chain {
-    /// A chain without lines.
+    /// A chain without lines, and without the number of a run.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A chain without lines, of the run with this number.
+    #[must_use]
+    pub fn of_run(run: Bits128) -> Self {
+        Self { run: Some(run), ..Self::default() }
+    }
+
+    /// The number of the run that the chain belongs to; none in one that has no number.
+    #[must_use]
+    pub fn run(&self) -> Option<Bits128> {
+        self.run
     }
 
     /// The hash of the last line, in hexadecimal.
@@ -118,12 +199,29 @@ impl Chain {
     /// Never: an entry is always serialisable.
     #[must_use = "the chain goes on from this line"]
     pub fn line(&mut self, entry: &Entry) -> String {
+        self.attach(entry, None)
+    }
+
+    /// The next line of a run with a number, with bits that were drawn for this line alone: they
+    /// tell this history of the run from any other. A chain without a number has no place for
+    /// them, and leaves them out.
+    ///
+    /// # Panics
+    /// Never: an entry is always serialisable.
+    #[must_use = "the chain goes on from this line"]
+    pub fn salted_line(&mut self, entry: &Entry, salt: Bits128) -> String {
+        self.attach(entry, self.run.map(|_| salt))
+    }
+
+    fn attach(&mut self, entry: &Entry, salt: Option<Bits128>) -> String {
         let body = Body {
-            version: VERSION,
+            version: if self.run.is_some() { VERSION } else { NUMBERLESS },
+            run: self.run,
             index: self.next,
             previous: self.head.clone(),
             count: entry.count,
             event: entry.event.clone(),
+            salt,
         };
         let mut line = serde_json::to_string(&body).expect("events have nothing JSON cannot say");
         self.head = hash(&line);
@@ -147,12 +245,25 @@ impl Chain {
             return Err(LineError::Altered { line });
         }
         if let Ok(Versioned { version }) = serde_json::from_str(&body)
-            && version != VERSION
+            && !(NUMBERLESS..=VERSION).contains(&version)
         {
             return Err(LineError::Version { line, found: version });
         }
         let body: Body =
             serde_json::from_str(&body).map_err(|error| unreadable(error.to_string()))?;
+        match (body.version, body.run) {
+            (NUMBERLESS, None) if body.salt.is_none() => {}
+            (NUMBERLESS, _) => {
+                return Err(unreadable("version 1 has neither run nor salt".to_owned()));
+            }
+            (_, Some(_)) => {}
+            (_, None) => return Err(unreadable("it has no run number".to_owned())),
+        }
+        if self.next == 0 {
+            self.run = body.run;
+        } else if body.run != self.run {
+            return Err(LineError::OtherRun { line });
+        }
         if body.index != self.next || body.previous != self.head {
             return Err(LineError::Broken { line });
         }
