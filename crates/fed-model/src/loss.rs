@@ -1,7 +1,8 @@
 //! Softmax cross entropy of a block of logits, its metrics and its gradient.
 //!
 //! Blocks are row-major `[rows, classes]`, with a stride of at least `classes`. The loss is log-sum-exp with the maximum subtracted,
-//! summed in `f64`; the prediction is the first largest logit.
+//! summed in `f64`; the prediction is the first largest logit. Logits that are not numbers, or
+//! infinite, predict nothing: their loss is not finite, and no class counts as found.
 
 use crate::learner::Metrics;
 
@@ -60,8 +61,9 @@ fn first_largest(row: &[f32]) -> (usize, f32) {
 fn enter(metrics: &mut Metrics, row: &[f32], label: u8, best: usize, peak: f32, sum: f32) {
     let label = usize::from(label);
     metrics.examples += 1;
-    metrics.correct += u64::from(best == label);
-    metrics.loss_sum += f64::from(sum).ln() + (f64::from(peak) - f64::from(row[label]));
+    let loss = f64::from(sum).ln() + (f64::from(peak) - f64::from(row[label]));
+    metrics.correct += u64::from(best == label && loss.is_finite());
+    metrics.loss_sum += loss;
 }
 
 #[cfg(test)]
@@ -73,6 +75,26 @@ mod tests {
         let metrics = measure(&[1.0, 1.0, 1.0, 1.0], 2, &[0, 1], 2);
         assert_eq!((metrics.examples, metrics.correct), (2, 1));
         assert!((metrics.loss() - 2.0_f64.ln()).abs() < 1e-12);
+    }
+
+    /// Class 0, the first of equals, would otherwise be found in every one of them.
+    #[test]
+    fn what_is_no_number_finds_no_class() {
+        let (nan, infinite) = (f32::NAN, f32::INFINITY);
+        for row in [[nan, nan], [nan, 1.0], [1.0, nan], [infinite, 1.0], [infinite, infinite]] {
+            for differentiate in [false, true] {
+                let metrics = if differentiate {
+                    measure_and_differentiate(&mut row.clone(), 2, &[0], 2, 1.0)
+                } else {
+                    measure(&row, 2, &[0], 2)
+                };
+                assert_eq!((metrics.examples, metrics.correct), (1, 0), "{row:?}");
+                assert!(metrics.loss().is_nan(), "{row:?}");
+            }
+        }
+        // Certainty is no fault.
+        let certain = measure(&[0.0, f32::NEG_INFINITY], 2, &[0], 2);
+        assert_eq!((certain.correct, certain.loss()), (1, 0.0));
     }
 
     #[test]

@@ -152,11 +152,10 @@ fn measure(logits: &[f64], label: usize) -> Metrics {
     }
     let peak = logits[best];
     let sum: f64 = logits.iter().map(|logit| (logit - peak).exp()).sum();
-    Metrics {
-        examples: 1,
-        correct: u64::from(best == label),
-        loss_sum: sum.ln() + (peak - logits[label]),
-    }
+    let loss = sum.ln() + (peak - logits[label]);
+    // Logits that are no numbers find no class.
+    let correct = u64::from(best == label && loss.is_finite());
+    Metrics { examples: 1, correct, loss_sum: loss }
 }
 
 /// A learner that does everything as above and rounds only what it sends.

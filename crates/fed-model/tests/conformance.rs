@@ -154,6 +154,33 @@ fn evaluation_agrees_with_the_reference() {
     }
 }
 
+/// A model that is not a number finds no class, whatever its form and whoever evaluates it: class 0
+/// is not the answer to everything.
+#[test]
+fn a_model_that_is_no_number_is_never_right() {
+    type Break = fn(&mut [f32], std::ops::Range<usize>);
+    let (spec, population, params) = emnist();
+    let examples = population.client_all();
+    assert!(examples.labels().contains(&0));
+    let bias = spec.slots().last().expect("layers").bias;
+    let broken: [Break; 4] = [
+        |params, _| params.fill(f32::NAN),
+        |params, bias| params[bias].fill(f32::NAN),
+        |params, bias| params[bias.end - 1] = f32::NAN,
+        |params, bias| params[bias.start] = f32::INFINITY,
+    ];
+    for (number, breaks) in broken.into_iter().enumerate() {
+        let mut params = params.clone();
+        breaks(&mut params, bias.clone());
+        let reference: Box<dyn Learner> = Box::new(ReferenceLearner::new(spec.clone()));
+        for learner in learners(&spec, 2).into_iter().chain([reference]) {
+            let found = learner.evaluate(&params, &examples).expect("fits");
+            assert_eq!(found.correct, 0, "{}, form {number}", learner.describe());
+            assert!(found.loss().is_nan(), "{}, form {number}", learner.describe());
+        }
+    }
+}
+
 #[test]
 fn bytes_and_floats_train_alike() {
     let (spec, mut population, params) = small();
