@@ -42,8 +42,9 @@ impl Failure {
     }
 
     /// A run failed when it was tried before, and was not tried again.
-    pub(crate) fn before(message: String) -> Self {
-        Self { code: 1, message: format!("failed before: {message}"), one_run: true }
+    pub(crate) fn before(message: String, diverged: bool) -> Self {
+        let (code, how) = if diverged { (5, "diverged") } else { (1, "failed") };
+        Self { code, message: format!("{how} before: {message}"), one_run: true }
     }
 
     /// Whether this is about one run alone, so that others can still be trained.

@@ -280,7 +280,7 @@ fn failed_runs_are_told_apart_and_tried_again_on_request() {
     refused(&output, 5, &["2 runs did not finish", "z0-m5-s1", "z0.4-m5-s1", "not finite"]);
     refused(&output, 5, &["--retry-failed --resume run"]);
     let again = bench.run(&["sweep", "--resume", "run"]);
-    refused(&again, 1, &["z0.4-m5-s1: failed before", "not finite"]);
+    refused(&again, 5, &["z0.4-m5-s1: diverged before", "not finite"]);
     assert!(!String::from_utf8_lossy(&again.stdout).contains("Resuming"));
     let again = bench.run(&["sweep", "--resume", "run", "--retry-failed"]);
     refused(&again, 5, &["2 runs did not finish"]);

@@ -11,8 +11,8 @@
 //! `mime_velocity`, all `F32`, those of an audit, and in the metadata, under `state`, a [`Header`] as JSON. The
 //! digest covers the version and everything after the first line, so that a truncated file, a
 //! flipped bit and a file of another version can be told apart. The first line keeps its form in
-//! every version. (Version 2 added the coins of an audit, `audit_included`; version 3 the
-//! version of the random keys. Both are read.)
+//! every version. (Version 2 added the coins of an audit, `audit_included`; version 3 the version of
+//! the random keys, the number of the run and how its clients fared. Both are read.)
 //!
 //! A checkpoint is written whole or not at all ([`crate::durable`]), after the records that it
 //! vouches for are on the disk. The last few are kept, and the first.
@@ -21,12 +21,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dp_accounting::ledger::Bits128;
 use dp_agg::AggregatorState;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::audit::Trail;
+use crate::divergence::Health;
 use crate::durable;
 use crate::error::SimError;
 use crate::journal::{Mark, hex};
@@ -55,6 +57,9 @@ pub struct Header {
     /// The version of the random keys that the run was begun with ([`crate::keys::VERSION`]).
     #[serde(default = "first_keys")]
     pub keys: u32,
+    /// The number of the run ([`crate::run_number`]); none in one of an older version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_number: Option<Bits128>,
     /// Rounds finished.
     pub round: u32,
     /// Steps that the server's optimiser has applied.
@@ -72,6 +77,9 @@ pub struct Header {
     /// Rounds that an audit has looked at; none where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audited: Option<u32>,
+    /// How the clients have fared so far; unknown in versions before the third.
+    #[serde(default)]
+    pub health: Health,
 }
 
 /// What a checkpoint of an older version does not name.
@@ -256,6 +264,7 @@ impl Checkpoint {
             aggregator: self.header.aggregator,
             audit: self.audit,
             keys: self.header.keys,
+            health: self.header.health,
         })
     }
 }
@@ -299,6 +308,20 @@ impl Checkpoints {
                 fs::remove_file(old).map_err(SimError::io(old))?;
             }
         }
+        Ok(())
+    }
+
+    /// Removes all of them, and their folder if nothing else lies in it: for a run that is
+    /// finished, since nothing goes on from them.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] if one cannot be removed.
+    pub fn remove(&self) -> Result<(), SimError> {
+        for (_, path) in self.rounds()? {
+            fs::remove_file(&path).map_err(SimError::io(&path))?;
+        }
+        // Something else that lies in it is not ours to take away.
+        let _ = fs::remove_dir(&self.folder);
         Ok(())
     }
 

@@ -16,11 +16,13 @@
 //!   evaluations.csv      its evaluations
 //!   timing.jsonl         seconds a round, by phase (the only file that two equal runs differ in)
 //!   ledger.jsonl         a line a release, written before it, each chained to the one before
-//!   checkpoints/         the last few states and the first, each with its digest
+//!   checkpoints/         the last few states and the first, each with its digest, until the run is
+//!                        finished
 //!   privacy.json, .txt   the guarantee
 //!   model.safetensors    the final weights
 //!   audit.json           what an audit found, where the run was audited
 //!   canaries.csv         what the releases told about each of its canaries
+//!   SHA256SUMS           digests of all of these, once the run is over; status.json vouches for it
 //! ```
 //!
 //! Whatever ends a process, the directory can be taken up again: [`RunDirectory::resume`], then
@@ -29,6 +31,8 @@
 
 mod cell;
 mod lock;
+mod outcome;
+mod seal;
 mod writer;
 
 use std::fs;
@@ -37,13 +41,15 @@ use std::path::{Path, PathBuf};
 use dp_accounting::Epsilon;
 use serde::{Deserialize, Serialize};
 
-pub use cell::{Cell, EvaluationRow, State, Status, keys_of};
+pub use cell::{Cell, EvaluationRow, State, Status, expect_name, expect_whole, keys_of};
+pub use outcome::Outcome;
 pub use writer::{CellWriter, Opened, Resumed, Schedule};
 
 use crate::config::{Experiment, RunConfig, differences};
 use crate::durable;
 use crate::error::SimError;
 use crate::journal::Journal;
+use crate::keys::RunKeys;
 use crate::plan;
 use lock::Lock;
 
@@ -62,6 +68,7 @@ const PRIVACY_TEXT: &str = "privacy.txt";
 const AUDIT: &str = "audit.json";
 const CANARIES: &str = "canaries.csv";
 const MODEL: &str = "model.safetensors";
+const SUMS: &str = "SHA256SUMS";
 
 /// `budget.json`.
 #[derive(Serialize, Deserialize)]
@@ -263,7 +270,8 @@ impl RunDirectory {
         read_json(&self.path.join(name))
     }
 
-    /// The folder of one run, to train in it: from the start, or from where it stopped. A run
+    /// The folder of one run, to train in it: from the start, or from where it stopped. Its keys are
+    /// those of the run on the clients and with the learner that train it. A run
     /// that failed is only taken up again with `retry_failed`.
     ///
     /// # Errors
@@ -272,11 +280,12 @@ impl RunDirectory {
     pub fn open_cell(
         &self,
         config: &RunConfig,
+        keys: &RunKeys,
         schedule: Schedule,
         retry_failed: bool,
     ) -> Result<Opened, SimError> {
         let path = self.path.join(CELLS).join(cell_name(config));
-        writer::open(path, config, schedule, retry_failed)
+        writer::open(path, config, keys, schedule, retry_failed)
     }
 
     /// Whether these runs, or what was begun of them here before, may be
@@ -290,28 +299,74 @@ impl RunDirectory {
     /// The runs that are over, in the order of their settings and seeds.
     ///
     /// # Errors
-    /// [`SimError`] if a run cannot be read.
+    /// [`SimError`] if a run cannot be read, lacks something that it ended with, or lies in a
+    /// folder that does not bear its name.
     pub fn cells(&self) -> Result<Vec<Cell>, SimError> {
-        let folder = self.path.join(CELLS);
         let mut cells = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(SimError::io(&folder))? {
-            let path = entry.map_err(SimError::io(&folder))?.path();
-            if cell::read_status(&path)?.is_some_and(|status| status.state.is_over()) {
-                cells.push(Cell::read(&path)?);
+        for (path, config, status) in self.folders()? {
+            cell::expect_name(&path, &config)?;
+            if status.state.is_over() {
+                cells.push(Cell::read(&path, &status)?);
             }
         }
-        cells.sort_by(|a, b| {
-            let key =
-                |cell: &Cell| (cell.config.clients_per_round, cell.config.noise_multiplier.get());
-            let (a_key, b_key) = (key(a), key(b));
-            a_key
-                .0
-                .total_cmp(&b_key.0)
-                .then(a_key.1.total_cmp(&b_key.1))
-                .then(a.config.seed.cmp(&b.config.seed))
-        });
+        cells.sort_by(|a, b| in_order(&a.config, &b.config));
         Ok(cells)
     }
+
+    /// What became of each run that the experiment asks for, in the order of their settings and
+    /// seeds. What a calibration once found is taken from the runs that are there.
+    ///
+    /// # Errors
+    /// As [`cells`](Self::cells), and [`SimError::Config`] if a folder holds another run.
+    pub fn outcomes(&self, experiment: &Experiment) -> Result<Vec<Outcome>, SimError> {
+        let folders = self.folders()?;
+        let mut wanted = experiment.runs();
+        if experiment.sweep.is_none() {
+            for (_, config, _) in &folders {
+                let again =
+                    |&seed| experiment.run(config.noise_multiplier, config.clients_per_round, seed);
+                wanted.extend(experiment.seeds.iter().map(again));
+            }
+        }
+        wanted.sort_by(in_order);
+        wanted.dedup();
+        let mut outcomes: Vec<Outcome> = wanted.into_iter().map(Outcome::missing).collect();
+        for (path, config, status) in folders {
+            cell::expect_name(&path, &config)?;
+            let Some(outcome) = outcomes.iter_mut().find(|outcome| outcome.config == config) else {
+                return Err(SimError::config(
+                    path.display().to_string(),
+                    "holds no run of the experiment in config.toml: move it out of the directory",
+                ));
+            };
+            if status.state.is_over() {
+                outcome.cell = Some(Cell::read(&path, &status)?);
+            }
+            outcome.status = Some(status);
+        }
+        Ok(outcomes)
+    }
+
+    /// The folders of runs that were begun.
+    fn folders(&self) -> Result<Vec<(PathBuf, RunConfig, Status)>, SimError> {
+        let folder = self.path.join(CELLS);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(SimError::io(&folder))? {
+            let path = entry.map_err(SimError::io(&folder))?.path();
+            match cell::read_status(&path)? {
+                Some(status) => found.push((path.clone(), cell::read_config(&path)?, status)),
+                None => cell::expect_no_end(&path)?,
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Runs by clients a round, noise multiplier and seed.
+fn in_order(a: &RunConfig, b: &RunConfig) -> std::cmp::Ordering {
+    (a.clients_per_round.total_cmp(&b.clients_per_round))
+        .then(a.noise_multiplier.get().total_cmp(&b.noise_multiplier.get()))
+        .then(a.seed.cmp(&b.seed))
 }
 
 /// The folder name of a run: its setting and seed.

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::SimError;
@@ -48,6 +48,43 @@ pub fn make_folder(path: &Path) -> Result<(), SimError> {
         // Another process was as quick.
         Err(_) if path.is_dir() => Ok(()),
         Err(error) => Err(SimError::io(path)(error)),
+    }
+}
+
+/// A file of lines that is only appended to, and that can be asked to keep what it has: what a
+/// ledger needs of a disk.
+pub trait LineFile {
+    /// Writes bytes at the end, in one go; some of them may be there after an error.
+    ///
+    /// # Errors
+    /// What the system says, such as that the disk is full.
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()>;
+
+    /// Cuts off what follows the first `length` bytes; what is appended next stands there.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn cut(&mut self, length: u64) -> std::io::Result<()>;
+
+    /// Returns when everything that was appended outlives a power failure.
+    ///
+    /// # Errors
+    /// What the system says; then nothing may be taken for kept.
+    fn confirm(&self) -> std::io::Result<()>;
+}
+
+impl LineFile for File {
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn cut(&mut self, length: u64) -> std::io::Result<()> {
+        self.set_len(length)?;
+        self.seek(SeekFrom::Start(length)).map(|_| ())
+    }
+
+    fn confirm(&self) -> std::io::Result<()> {
+        self.sync_data()
     }
 }
 

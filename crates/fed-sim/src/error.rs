@@ -7,6 +7,10 @@ use fed_model::LearnError;
 
 use crate::standing::Standing;
 
+/// What whoever thinks of starting anew should know: nothing that was released is taken back.
+const AGAIN: &str = "A run that is started anew, here or elsewhere, is another release on the same \
+    clients: its price comes on top of what this one has cost";
+
 /// Why an experiment could not be read, planned or run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -63,7 +67,7 @@ pub enum SimError {
     },
     /// A record is not what a checkpoint says it was.
     #[error(
-        "{path}: {message}. Put the file back as it was, or start again in another folder",
+        "{path}: {message}. Put the file back as it was. {AGAIN}",
         path = path.display()
     )]
     Altered {
@@ -74,8 +78,7 @@ pub enum SimError {
     },
     /// The chain of a ledger is broken.
     #[error(
-        "{path}: {source}. ε cannot be stated without it: put the file back as it was, or start \
-         again in another folder",
+        "{path}: {source}. ε cannot be stated without it: put the file back as it was. {AGAIN}",
         path = path.display()
     )]
     Ledger {
@@ -88,7 +91,7 @@ pub enum SimError {
     /// A ledger knows fewer rounds than the model has seen.
     #[error(
         "{path}: lines are missing: it has {found}, but the model was paid for with {needed}. Put \
-         the file back as it was, or start again in another folder",
+         the file back as it was. {AGAIN}",
         path = path.display()
     )]
     LedgerShort {
@@ -102,7 +105,7 @@ pub enum SimError {
     /// A checkpoint was written by another version of the format.
     #[error(
         "{path} was written in version {found} of the checkpoint format, but this program reads \
-         version {readable}: resume with the program that wrote it",
+         versions up to {readable}: resume with the program that wrote it",
         path = path.display()
     )]
     CheckpointVersion {
@@ -110,13 +113,12 @@ pub enum SimError {
         path: PathBuf,
         /// Its version.
         found: u32,
-        /// The version that can be read.
+        /// The newest version that can be read.
         readable: u32,
     },
     /// No checkpoint of a run can be read.
     #[error(
-        "{path}: no checkpoint can be read ({reasons}); copy one back, or start again in another \
-         folder",
+        "{path}: no checkpoint can be read ({reasons}); copy one back. {AGAIN}",
         path = path.display()
     )]
     NoCheckpoint {

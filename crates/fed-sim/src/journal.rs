@@ -151,6 +151,19 @@ fn altered(path: &Path, how: String, mark: &Mark) -> SimError {
     }
 }
 
+/// SHA-256 of a file's contents, in hexadecimal.
+pub(crate) fn digest_of(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(digest)),
+            read => digest.update(&buffer[..read]),
+        }
+    }
+}
+
 /// A digest as text.
 pub(crate) fn hex(digest: Sha256) -> String {
     digest.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {

@@ -30,6 +30,7 @@
 
 pub mod setting;
 
+use dp_accounting::ledger::Bits128;
 use dp_agg::NoiseMode;
 use dp_agg::mistake::{Mistake, made};
 use fed_data::FederatedData;
@@ -118,6 +119,15 @@ impl RunKeys {
         RoundKeys(hash("round", &parts))
     }
 
+    /// The number of the run in a simulation ([`crate::run_number`]).
+    #[must_use]
+    pub fn number(&self) -> Bits128 {
+        let digest = hash("number", &[&self.run]);
+        let mut bits = [0; 16];
+        bits.copy_from_slice(&digest[..16]);
+        Bits128::new(bits)
+    }
+
     /// The key of an audit's directions, which an attacker may know: of the setting alone, so that
     /// they are found again wherever the run goes on.
     #[must_use]
@@ -194,7 +204,7 @@ pub(crate) fn expect_version(version: u32, config: &RunConfig) -> Result<(), Str
     Err(format!(
         "the run was begun with random keys of version {version}{why}; this program has those of \
          version {VERSION}, and a run does not change its keys half way: finish it with the program \
-         that began it, or start it anew in another folder"
+         that began it, or start it anew in another folder, as a run with a price of its own"
     ))
 }
 

@@ -24,20 +24,32 @@
 //!
 //! A last line that was only half written (the disk was full, say) is cut off: its round never
 //! got any further. Anything else that is wrong with the chain is an error.
+//!
+//! # What it can see, and what not
+//!
+//! Every line bears the number of its run ([`crate::run_number`]), and with release noise bits of
+//! its own, drawn from the system. A ledger that was altered, shortened, written anew or taken from
+//! another run is found, because the checkpoints know where it stood. A run that was put back to an
+//! earlier state *together with its checkpoints* is sound in itself: what it releases then comes on
+//! top of what it had released before, and nothing inside its directory knows. Its new lines differ
+//! from the lost ones, though: beside a statement, a model or a head that was kept elsewhere, with
+//! the same run number and a head that is not in the ledger, the other history shows.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use dp_accounting::ledger::{Chain, Entry, LineError};
+use dp_accounting::ledger::{Bits128, Chain, Entry, LineError};
 use dp_accounting::{DpEvent, Ledger};
 use dp_agg::NoiseMode;
 use dp_agg::mistake::{Mistake, made};
 use serde::{Deserialize, Serialize};
 
+use crate::durable::LineFile;
 use crate::error::SimError;
+use crate::run_number;
 
 /// How much of a ledger a checkpoint has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,11 +108,11 @@ impl Beyond {
     }
 }
 
-/// The ledger file of a run.
+/// The ledger file of a run, on a disk or whatever else confirms what was written to it.
 #[derive(Debug)]
-pub struct LedgerFile {
+pub struct LedgerFile<F = File> {
     path: PathBuf,
-    file: File,
+    file: F,
     mode: NoiseMode,
     chain: Chain,
     bytes: u64,
@@ -118,27 +130,26 @@ struct Line {
 }
 
 impl LedgerFile {
-    /// An empty ledger, in place of whatever lay there.
+    /// An empty ledger of the run with this number, in place of whatever lay there.
     ///
     /// # Errors
     /// [`SimError::Io`] if the file cannot be made.
-    pub fn create(path: &Path, mode: NoiseMode) -> Result<Self, SimError> {
+    pub fn create(path: &Path, mode: NoiseMode, run: Bits128) -> Result<Self, SimError> {
         let file = File::create(path).map_err(SimError::io(path))?;
-        let chain = Chain::new();
-        let mark = LedgerMark { lines: 0, head: chain.head().to_owned() };
-        let repeated = VecDeque::new();
-        Ok(Self { path: path.to_owned(), file, mode, chain, bytes: 0, repeated, mark })
+        Ok(Self::empty(path, file, mode, run))
     }
 
     /// Takes up a ledger after a checkpoint that had seen `mark`: the file, the ledger that the
-    /// run goes on with, and what lies beyond the mark.
+    /// run goes on with, and what lies beyond the mark. Runs of older versions have no number.
     ///
     /// # Errors
-    /// [`SimError::Ledger`] if the chain is broken or does not reach the mark, [`SimError::Io`]
-    /// if the file cannot be read.
+    /// [`SimError::Ledger`] if the chain is broken, [`SimError::LedgerShort`] if it does not reach
+    /// the mark, [`SimError::Altered`] if it is another chain than the one that the mark was made
+    /// in or that of another run, [`SimError::Io`] if the file cannot be read.
     pub fn resume(
         path: &Path,
         mode: NoiseMode,
+        run: Option<Bits128>,
         mark: &LedgerMark,
     ) -> Result<(Self, Ledger, Beyond), SimError> {
         let damaged = |source| SimError::Ledger { path: path.to_owned(), source };
@@ -165,7 +176,15 @@ impl LedgerFile {
                 .count();
             damaged(LineError::Unreadable { line, reason: "it is not text".to_owned() })
         })?;
-        let (all, chain) = Ledger::from_json_lines(&text).map_err(damaged)?;
+        let (all, mut chain) = Ledger::from_json_lines(&text).map_err(damaged)?;
+        if chain.is_empty() {
+            chain = run.map_or_else(Chain::new, Chain::of_run);
+        } else if chain.run() != run {
+            return Err(SimError::Altered {
+                path: path.to_owned(),
+                message: "it is the ledger of another run".to_owned(),
+            });
+        }
 
         if chain.len() < mark.lines {
             return Err(missing(chain.len()));
@@ -200,8 +219,7 @@ impl LedgerFile {
             NoiseMode::Release => LedgerMark { lines: chain.len(), head: chain.head().to_owned() },
         };
         let bytes = text.len() as u64;
-        file.set_len(bytes).map_err(SimError::io(path))?;
-        file.seek(SeekFrom::Start(bytes)).map_err(SimError::io(path))?;
+        file.cut(bytes).map_err(SimError::io(path))?;
         // A last line that was whole but for its line break got it back.
         let mut resumed = Self { path: path.to_owned(), file, mode, chain, bytes, repeated, mark };
         if !text.is_empty() && !text.ends_with('\n') {
@@ -209,6 +227,22 @@ impl LedgerFile {
         }
         resumed.sync()?;
         Ok((resumed, ledger, beyond))
+    }
+}
+
+impl<F: LineFile> LedgerFile<F> {
+    /// An empty ledger in a file that is empty.
+    fn empty(path: &Path, file: F, mode: NoiseMode, run: Bits128) -> Self {
+        let chain = Chain::of_run(run);
+        let mark = LedgerMark { lines: 0, head: chain.head().to_owned() };
+        let repeated = VecDeque::new();
+        Self { path: path.to_owned(), file, mode, chain, bytes: 0, repeated, mark }
+    }
+
+    /// The number of the run; none in a run of an older version.
+    #[must_use]
+    pub fn run(&self) -> Option<Bits128> {
+        self.chain.run()
     }
 
     /// Where the ledger stands, for a checkpoint.
@@ -245,8 +279,13 @@ impl LedgerFile {
             return Ok(());
         }
         let mut chain = self.chain.clone();
-        let line = chain.line(&Entry { event: event.clone(), count: NonZeroU64::MIN }) + "\n";
-        self.write(line.as_bytes())?;
+        let entry = Entry { event: event.clone(), count: NonZeroU64::MIN };
+        let line = match self.mode {
+            NoiseMode::Simulation => chain.line(&entry),
+            // Should the run be put back to where it stands now, its next line will be another.
+            NoiseMode::Release => chain.salted_line(&entry, run_number::fresh()?),
+        };
+        self.write((line + "\n").as_bytes())?;
         if self.mode == NoiseMode::Release {
             self.sync()?;
         }
@@ -260,15 +299,14 @@ impl LedgerFile {
     /// # Errors
     /// [`SimError::Io`] if the disk refuses.
     pub fn sync(&self) -> Result<(), SimError> {
-        self.file.sync_data().map_err(SimError::io(&self.path))
+        self.file.confirm().map_err(SimError::io(&self.path))
     }
 
     /// Appends bytes, all or none as far as the disk lets us.
     fn write(&mut self, bytes: &[u8]) -> Result<(), SimError> {
-        if let Err(error) = self.file.write_all(bytes) {
+        if let Err(error) = self.file.append(bytes) {
             // Whatever part of the line is there is cut off now or, failing that, on resuming.
-            let _ = self.file.set_len(self.bytes);
-            let _ = self.file.seek(SeekFrom::Start(self.bytes));
+            let _ = self.file.cut(self.bytes);
             return Err(SimError::io(&self.path)(error));
         }
         self.bytes += bytes.len() as u64;
@@ -289,118 +327,4 @@ fn cut_torn_line(bytes: &mut Vec<u8>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use dp_accounting::NoiseMultiplier;
-
-    fn event(noise: f64) -> DpEvent {
-        DpEvent::gaussian(NoiseMultiplier::new(noise).expect("in range"))
-    }
-
-    /// A ledger of five rounds and the mark after three.
-    fn five(path: &Path, mode: NoiseMode) -> LedgerMark {
-        let mut ledger = LedgerFile::create(path, mode).expect("made");
-        let mut mark = ledger.mark().clone();
-        for round in 0..5 {
-            if round == 3 {
-                mark = ledger.mark().clone();
-            }
-            ledger.charge(&event(1.0)).expect("charged");
-        }
-        mark
-    }
-
-    fn lines(path: &Path) -> usize {
-        std::fs::read_to_string(path).expect("read").lines().count()
-    }
-
-    #[test]
-    fn repeated_rounds_cost_nothing_in_a_simulation_and_everything_in_a_release() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        for (mode, known, at_the_end) in [(NoiseMode::Simulation, 3, 6), (NoiseMode::Release, 5, 8)]
-        {
-            let path = folder.path().join(format!("{mode:?}"));
-            let mark = five(&path, mode);
-            let (mut file, ledger, beyond) = LedgerFile::resume(&path, mode, &mark).expect("sound");
-            assert_eq!(ledger.len(), known);
-            assert_eq!(beyond, Beyond { rounds: 2, torn: false });
-            for _ in 3..6 {
-                file.charge(&event(1.0)).expect("charged");
-            }
-            assert_eq!(lines(&path), at_the_end);
-            let text = std::fs::read_to_string(&path).expect("read");
-            let (_, chain) = Ledger::from_json_lines(&text).expect("a sound chain");
-            assert_eq!((chain.len(), chain.head()), (file.mark().lines, &*file.mark().head));
-        }
-    }
-
-    #[test]
-    fn a_repeated_round_must_cost_what_it_cost() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("ledger");
-        let mark = five(&path, NoiseMode::Simulation);
-        let (mut file, ..) =
-            LedgerFile::resume(&path, NoiseMode::Simulation, &mark).expect("sound");
-        let error = file.charge(&event(2.0)).expect_err("another price");
-        assert!(error.to_string().contains("line 4"), "{error}");
-    }
-
-    /// Cut anywhere, the ledger keeps its whole lines; with fewer than the checkpoint has seen it
-    /// is refused.
-    #[test]
-    fn a_ledger_cut_anywhere_is_taken_up_or_refused() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("ledger");
-        let mark = five(&path, NoiseMode::Release);
-        let whole = std::fs::read(&path).expect("read");
-        let ends: Vec<usize> =
-            (0..whole.len()).filter(|&at| whole[at] == b'\n').map(|at| at + 1).collect();
-        for length in 0..=whole.len() {
-            std::fs::write(&path, &whole[..length]).expect("written");
-            // A line without its line break is a line.
-            let complete = ends.iter().filter(|&&end| end <= length + 1).count();
-            match LedgerFile::resume(&path, NoiseMode::Release, &mark) {
-                Ok((_, ledger, beyond)) => {
-                    assert!(complete >= 3);
-                    assert_eq!(ledger.len(), complete as u64);
-                    assert_eq!(beyond.rounds, complete as u64 - 3);
-                    assert_eq!(lines(&path), complete);
-                    assert_eq!(
-                        beyond.torn,
-                        !ends.contains(&length) && !ends.contains(&(length + 1))
-                    );
-                }
-                Err(error) => {
-                    assert!(complete < 3, "{error}");
-                    assert!(error.to_string().contains("lines are missing"), "{error}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_altered_line_is_named() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("ledger");
-        let mark = five(&path, NoiseMode::Release);
-        let text = std::fs::read_to_string(&path).expect("read");
-        let second = text.lines().nth(1).expect("five lines");
-        let altered = text.replacen(second, &second.replace("1.0", "9.0"), 1);
-        assert_ne!(altered, text);
-        std::fs::write(&path, altered).expect("written");
-        let error = LedgerFile::resume(&path, NoiseMode::Release, &mark).expect_err("altered");
-        assert!(error.to_string().contains("line 2"), "{error}");
-        let missing: String = text
-            .lines()
-            .enumerate()
-            .filter(|(n, _)| *n != 1)
-            .map(|(_, l)| format!("{l}\n"))
-            .collect();
-        std::fs::write(&path, missing).expect("written");
-        let error = LedgerFile::resume(&path, NoiseMode::Release, &mark).expect_err("missing");
-        assert!(error.to_string().contains("line 2"), "{error}");
-        std::fs::write(&path, [text.as_bytes(), &[0xff, b'\n']].concat()).expect("written");
-        let error = LedgerFile::resume(&path, NoiseMode::Release, &mark).expect_err("not text");
-        assert!(error.to_string().contains("line 6"), "{error}");
-    }
-}
+mod tests;

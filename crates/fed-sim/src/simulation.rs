@@ -15,6 +15,7 @@ use fed_model::{CohortJob, CohortSum, Learner, LocalWork, Metrics};
 use crate::audit::Audit;
 use crate::cohort::CohortSampler;
 use crate::config::{AggregationConfig, Algorithm, RunConfig};
+use crate::divergence::{Divergence, Health};
 use crate::error::SimError;
 use crate::keys::{self, Purpose, RoundKeys, RunKeys, secret_rng};
 use crate::plan;
@@ -42,6 +43,10 @@ pub struct Simulation<'a> {
     audit: Option<Audit>,
     /// ε that no round may pass; none: as many rounds as the configuration says.
     budget: Option<Epsilon>,
+    /// How the clients have fared.
+    health: Health,
+    /// Loss of the last evaluation.
+    last_loss: Option<f64>,
     round: u32,
 }
 
@@ -105,6 +110,8 @@ impl<'a> Simulation<'a> {
             ledger: Ledger::new(),
             audit,
             budget: None,
+            health: Health::default(),
+            last_loss: None,
             round: 0,
         })
     }
@@ -150,6 +157,7 @@ impl<'a> Simulation<'a> {
         run.server = saved.server;
         run.mime_velocity = saved.mime_velocity;
         run.ledger = ledger;
+        run.health = saved.health;
         run.round = saved.round;
         Ok(run)
     }
@@ -170,7 +178,15 @@ impl<'a> Simulation<'a> {
             mime_velocity: &self.mime_velocity,
             aggregator: self.aggregator.state(),
             audit: self.audit.as_ref().map(Audit::trail),
+            health: self.health,
         }
+    }
+
+    /// Why the run has come to nothing, by its model, its clients and the last evaluation of
+    /// [`run`](Self::run); none if it has not.
+    #[must_use]
+    pub fn divergence(&self) -> Option<Divergence> {
+        Divergence::of(self.server.params(), self.last_loss, self.health)
     }
 
     /// The audit of the run so far; `None` if it is not audited.
@@ -360,6 +376,13 @@ impl<'a> Simulation<'a> {
             diagnostics.mean_update_norm += report.verdict.norm / reports.len() as f64;
             diagnostics.max_update_norm = diagnostics.max_update_norm.max(report.verdict.norm);
         }
+        if self.health.enter(diagnostics.clients, diagnostics.non_finite) {
+            tracing::warn!(
+                round,
+                "most clients of the round sent updates that are not finite, and that add nothing: \
+                 training may have diverged (a smaller client learning rate may help)"
+            );
+        }
         diagnostics.examples = metrics.examples;
         diagnostics.train_accuracy = metrics.accuracy();
         diagnostics.train_loss = metrics.loss();
@@ -496,7 +519,7 @@ impl<'a> Simulation<'a> {
                 break refused;
             }
             if self.round.is_multiple_of(self.config.evaluate_every.get()) {
-                observer.evaluation(&self.evaluate(test)?)?;
+                observer.evaluation(&self.look(test)?)?;
             }
             let (record, times) = self.step_observed(observer)?;
             if record.released.step == Step::RejectedNonFinite {
@@ -507,7 +530,21 @@ impl<'a> Simulation<'a> {
             }
             observer.round(&record, &times)?;
         };
-        observer.evaluation(&self.evaluate(test)?)?;
+        observer.evaluation(&self.look(test)?)?;
         outcome
+    }
+
+    /// An evaluation whose loss is kept in mind; the first that is not finite is warned of.
+    fn look(&mut self, test: &Examples<'_>) -> Result<EvaluationRecord, SimError> {
+        let record = self.evaluate(test)?;
+        let loss = record.metrics.loss();
+        if !loss.is_finite() && self.last_loss.is_none_or(f64::is_finite) {
+            tracing::warn!(
+                round = record.round,
+                "the loss on the test set is {loss}: training may have diverged"
+            );
+        }
+        self.last_loss = Some(loss);
+        Ok(record)
     }
 }

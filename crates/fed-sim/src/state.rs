@@ -8,6 +8,7 @@
 use dp_agg::AggregatorState;
 
 use crate::audit::Trail;
+use crate::divergence::Health;
 use crate::keys;
 use crate::server::Server;
 
@@ -24,6 +25,8 @@ pub struct Snapshot<'a> {
     pub aggregator: AggregatorState,
     /// What an audit has seen so far; none where there is none.
     pub audit: Option<&'a Trail>,
+    /// How the clients have fared so far.
+    pub health: Health,
 }
 
 impl Snapshot<'_> {
@@ -37,6 +40,7 @@ impl Snapshot<'_> {
             aggregator: self.aggregator,
             audit: self.audit.cloned(),
             keys: keys::VERSION,
+            health: self.health,
         }
     }
 }
@@ -56,4 +60,6 @@ pub struct Saved {
     pub audit: Option<Trail>,
     /// The version of the random keys that the run was begun with ([`keys::VERSION`]).
     pub keys: u32,
+    /// How the clients have fared so far.
+    pub health: Health,
 }

@@ -24,7 +24,7 @@ mod words;
 use std::fmt;
 use std::num::NonZeroU64;
 
-use dp_accounting::ledger::{Chain, Entry};
+use dp_accounting::ledger::{Bits128, Chain, Entry};
 use dp_accounting::{
     Accountant, Delta, Epsilon, EpsilonInterval, ExactAccountant, Ledger, Neighboring,
 };
@@ -98,6 +98,10 @@ pub struct PrivacyStatement {
     /// What made the releases.
     #[serde(default)]
     pub program: String,
+    /// The number of the run, as in its ledger and its model; none where nothing has run, and in
+    /// statements of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_number: Option<Bits128>,
     /// Hash of the last line of the run's `ledger.jsonl`: a ledger that was altered or shortened
     /// since does not end in it.
     pub ledger_head: String,
@@ -179,6 +183,7 @@ impl PrivacyStatement {
             keys: keys::VERSION,
             tried: None,
             program: words::program(),
+            run_number: None,
             ledger_head: chain.head().to_owned(),
             not_covered: words::not_covered(config),
             warnings: words::warnings(config, population),
@@ -233,6 +238,14 @@ impl PrivacyStatement {
             gap: (self.not_covered.iter().any(|gap| gap.starts_with("adaptive zeroing")))
                 .then_some(Gap::AdaptiveZeroing),
         })
+    }
+
+    /// The same for the run with this number, whose ledger ends in the line with this hash.
+    #[must_use]
+    pub fn of_run(mut self, number: Option<Bits128>, ledger_head: &str) -> Self {
+        self.run_number = number;
+        ledger_head.clone_into(&mut self.ledger_head);
+        self
     }
 
     /// The same for a model that was trained for only `rounds` of the rounds on the ledger.
@@ -341,9 +354,16 @@ impl fmt::Display for PrivacyStatement {
         if !self.program.is_empty() {
             let head = self.ledger_head.get(..16).unwrap_or(&self.ledger_head);
             let program = &self.program;
+            let of_run = self.run_number.map_or_else(String::new, |number| {
+                format!(
+                    "; the run has the number {number}, and a model or statement with this number \
+                     whose hash is not in this ledger is another release, to be paid for beside \
+                     this one"
+                )
+            });
             let text = format!(
                 "made by {program}; `cargo xtask account` on the run's directory prices its ledger \
-                 again, whose last hash begins with {head}"
+                 again, whose last hash begins with {head}{of_run}"
             );
             item(f, "to verify", &text)?;
         }

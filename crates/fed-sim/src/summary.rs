@@ -1,5 +1,10 @@
-//! Finished runs into the rows of a table and the lines of a figure.
+//! Runs into the rows of a table and the lines of a figure.
+//!
+//! Every setting that an experiment asks for has a row, whatever became of its runs: numbers are
+//! those of the runs that are over, and the row says how many there are and what became of the
+//! others.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use dp_accounting::Epsilon;
@@ -7,7 +12,8 @@ use dp_agg::NoiseMode;
 use serde::Serialize;
 
 use crate::audit::AuditReport;
-use crate::directory::Cell;
+use crate::config::RunConfig;
+use crate::directory::{Cell, Outcome};
 use crate::standing::{Standing, shown};
 
 /// One setting over its seeds, after the last round.
@@ -17,28 +23,32 @@ pub struct SummaryRow {
     pub noise_multiplier: f64,
     /// Expected clients per round.
     pub clients_per_round: f64,
-    /// Rounds of training.
-    pub rounds: u32,
-    /// Number of seeds.
+    /// Rounds of training; none if no run is over, as for the other numbers.
+    pub rounds: Option<u32>,
+    /// Number of seeds whose runs are over.
     pub seeds: usize,
-    /// Mean over seeds of the accuracy.
-    pub accuracy: f64,
-    /// Standard deviation over seeds (0 for one seed).
-    pub accuracy_sd: f64,
-    /// Mean over seeds of the loss.
-    pub loss: f64,
-    /// Standard deviation over seeds (0 for one seed).
-    pub loss_sd: f64,
+    /// Mean over these seeds of the accuracy.
+    pub accuracy: Option<f64>,
+    /// Standard deviation over these seeds (0 for one seed).
+    pub accuracy_sd: Option<f64>,
+    /// Mean over these seeds of the loss.
+    pub loss: Option<f64>,
+    /// Standard deviation over these seeds (0 for one seed).
+    pub loss_sd: Option<f64>,
     /// Mean over seeds of the final clip norm.
     pub clip_norm: Option<f64>,
     /// ε of one run, by its ledger; the largest over seeds.
-    pub epsilon: Epsilon,
+    pub epsilon: Option<Epsilon>,
     /// δ of the guarantee.
     pub delta: f64,
     /// Where the noise came from.
     pub noise: NoiseMode,
     /// What ε stands for.
     pub epsilon_is: Standing,
+    /// Number of seeds that the experiment asks for.
+    pub wanted_seeds: usize,
+    /// What became of the runs of these seeds, such as `finished` or `2 finished, 1 diverged`.
+    pub runs: String,
     /// What ε looks like from the final model: mean over seeds of an audit's estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audited_final_model: Option<f64>,
@@ -76,10 +86,12 @@ pub struct CurvePoint {
 
 /// Runs of one setting that follow one another in `cells`.
 fn settings(cells: &[Cell]) -> impl Iterator<Item = &[Cell]> {
-    cells.chunk_by(|a, b| {
-        a.config.noise_multiplier == b.config.noise_multiplier
-            && a.config.clients_per_round.total_cmp(&b.config.clients_per_round).is_eq()
-    })
+    cells.chunk_by(|a, b| same_setting(&a.config, &b.config))
+}
+
+fn same_setting(a: &RunConfig, b: &RunConfig) -> bool {
+    a.noise_multiplier == b.noise_multiplier
+        && a.clients_per_round.total_cmp(&b.clients_per_round).is_eq()
 }
 
 fn larger(a: Epsilon, b: Epsilon) -> Epsilon {
@@ -96,55 +108,62 @@ fn mean_and_sd(values: &[f64]) -> (f64, f64) {
     (mean, (squares / (count - 1.0)).sqrt())
 }
 
-/// A row a setting, from runs sorted by setting.
+/// A row a setting, from what became of all runs, sorted by setting.
 #[must_use]
-pub fn rows(cells: &[Cell]) -> Vec<SummaryRow> {
-    settings(cells)
-        .filter_map(|runs| {
-            let last: Vec<_> = runs.iter().filter_map(|run| run.evaluations.last()).collect();
-            let (first, end) = (runs.first()?, last.first()?);
-            let column = |value: fn(&crate::directory::EvaluationRow) -> f64| {
-                mean_and_sd(&last.iter().map(|row| value(row)).collect::<Vec<_>>())
-            };
-            let (accuracy, accuracy_sd) = column(|row| row.accuracy);
-            let (loss, loss_sd) = column(|row| row.loss);
-            let audits: Vec<&AuditReport> =
-                runs.iter().filter_map(|run| run.privacy.audit.as_ref()).collect();
-            let audited = |found: Vec<f64>| (!audits.is_empty()).then(|| mean_and_sd(&found).0);
-            let clips: Vec<f64> = last.iter().filter_map(|row| row.clip_norm).collect();
-            Some(SummaryRow {
-                noise_multiplier: first.config.noise_multiplier.get(),
-                clients_per_round: first.config.clients_per_round,
-                rounds: end.round,
-                seeds: runs.len(),
-                accuracy,
-                accuracy_sd,
-                loss,
-                loss_sd,
-                clip_norm: (!clips.is_empty()).then(|| mean_and_sd(&clips).0),
-                epsilon: runs.iter().map(|run| run.epsilon).fold(Epsilon::ZERO, larger),
-                delta: first.config.delta.get(),
-                noise: first.config.noise,
-                epsilon_is: Standing::of(&first.config),
-                audited_final_model: audited(
-                    audits
-                        .iter()
-                        .filter_map(|audit| Some(audit.final_model?.epsilon.get()))
-                        .collect(),
-                ),
-                audited_all_rounds: audited(
-                    audits
-                        .iter()
-                        .filter_map(|audit| Some(audit.all_rounds?.epsilon.get()))
-                        .collect(),
-                ),
-                audited_at_least: audits
-                    .iter()
-                    .map(|audit| audit.lower_bound.epsilon)
-                    .max_by(f64::total_cmp),
-            })
-        })
-        .collect()
+pub fn rows(outcomes: &[Outcome]) -> Vec<SummaryRow> {
+    outcomes.chunk_by(|a, b| same_setting(&a.config, &b.config)).filter_map(row).collect()
+}
+
+/// The row of one setting.
+fn row(outcomes: &[Outcome]) -> Option<SummaryRow> {
+    let config = &outcomes.first()?.config;
+    let cells: Vec<&Cell> = outcomes.iter().filter_map(|outcome| outcome.cell.as_ref()).collect();
+    let last: Vec<_> = cells.iter().filter_map(|run| run.evaluations.last()).collect();
+    let mean = |values: Vec<f64>| (!values.is_empty()).then(|| mean_and_sd(&values));
+    let accuracy = mean(last.iter().map(|row| row.accuracy).collect());
+    let loss = mean(last.iter().map(|row| row.loss).collect());
+    let audits: Vec<&AuditReport> =
+        cells.iter().filter_map(|run| run.privacy.audit.as_ref()).collect();
+    let audited = |found: Vec<f64>| (!audits.is_empty()).then(|| mean_and_sd(&found).0);
+    let final_models = audits.iter().filter_map(|audit| Some(audit.final_model?.epsilon.get()));
+    let all_rounds = audits.iter().filter_map(|audit| Some(audit.all_rounds?.epsilon.get()));
+    Some(SummaryRow {
+        noise_multiplier: config.noise_multiplier.get(),
+        clients_per_round: config.clients_per_round,
+        rounds: last.first().map(|row| row.round),
+        seeds: cells.len(),
+        accuracy: accuracy.map(|(mean, _)| mean),
+        accuracy_sd: accuracy.map(|(_, sd)| sd),
+        loss: loss.map(|(mean, _)| mean),
+        loss_sd: loss.map(|(_, sd)| sd),
+        clip_norm: mean(last.iter().filter_map(|row| row.clip_norm).collect())
+            .map(|(mean, _)| mean),
+        epsilon: cells.iter().map(|run| run.epsilon).reduce(larger),
+        delta: config.delta.get(),
+        noise: config.noise,
+        epsilon_is: Standing::of(config),
+        wanted_seeds: outcomes.len(),
+        runs: what_became(outcomes),
+        audited_final_model: audited(final_models.collect()),
+        audited_all_rounds: audited(all_rounds.collect()),
+        audited_at_least: audits
+            .iter()
+            .map(|audit| audit.lower_bound.epsilon)
+            .max_by(f64::total_cmp),
+    })
+}
+
+/// What became of runs: a word if the same became of all, else how many of each.
+fn what_became(outcomes: &[Outcome]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    outcomes.iter().for_each(|outcome| *counts.entry(outcome.word()).or_default() += 1);
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    if let [(word, _)] = counts.as_slice() {
+        return (*word).to_owned();
+    }
+    // Finished ones first, then by their names.
+    counts.sort_by_key(|(word, _)| *word != "finished");
+    counts.iter().map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A curve a setting, from runs sorted by setting.
@@ -190,23 +209,33 @@ fn mean_least_greatest(values: &[f64]) -> [f64; 3] {
 #[must_use]
 pub fn markdown(rows: &[SummaryRow]) -> String {
     let audited = rows.iter().any(|row| row.audited_at_least.is_some());
+    let incomplete = rows.iter().any(|row| row.runs != "finished");
     let name = rows.first().map_or_else(String::new, |row| row.epsilon_is.call("ε of a run"));
     let mut head = vec!["noise", "clients", &name, "accuracy", "loss", "clip"];
     if audited {
         head.push("ε audited");
     }
+    if incomplete {
+        head.push("runs");
+    }
     let mut table = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for row in rows {
-        let spread = |mean: f64, sd: f64| {
-            if row.seeds > 1 { format!("{mean:.4} ± {sd:.4}") } else { format!("{mean:.4}") }
+        let spread = |mean: Option<f64>, sd: Option<f64>| match (mean, sd) {
+            (Some(mean), Some(sd)) if row.seeds > 1 => format!("{mean:.4} ± {sd:.4}"),
+            (Some(mean), _) => format!("{mean:.4}"),
+            (None, _) => "-".to_owned(),
         };
         let mut line = vec![
             format!("{:?}", row.noise_multiplier),
             row.clients_per_round.to_string(),
-            shown(row.epsilon),
+            row.epsilon.map_or_else(|| "-".to_owned(), shown),
             spread(row.accuracy, row.accuracy_sd),
             spread(row.loss, row.loss_sd),
-            row.clip_norm.map_or_else(|| "none".to_owned(), |clip| format!("{clip:.4}")),
+            match row.clip_norm {
+                Some(clip) => format!("{clip:.4}"),
+                None if row.seeds == 0 => "-".to_owned(),
+                None => "none".to_owned(),
+            },
         ];
         if audited {
             let number = |found: Option<f64>| match found {
@@ -219,6 +248,9 @@ pub fn markdown(rows: &[SummaryRow]) -> String {
                     .map(number)
                     .join(", "),
             );
+        }
+        if incomplete {
+            line.push(row.runs.clone());
         }
         table.push(line);
     }

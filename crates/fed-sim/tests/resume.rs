@@ -10,6 +10,7 @@ use dp_accounting::{DpEvent, Epsilon, Ledger};
 use dp_agg::NoiseMode;
 use fed_sim::config::{Algorithm, AuditConfig};
 use fed_sim::directory::{Resumed, State, keys_of};
+use fed_sim::keys::RunKeys;
 use fed_sim::record::Silent;
 use fed_sim::{
     CellWriter, EvaluationRecord, Observer, Opened, PhaseTimes, PrivacyStatement, RoundRecord,
@@ -98,7 +99,8 @@ fn process(
 ) -> Result<Vec<String>, SimError> {
     let directory = RunDirectory::resume(directory)?;
     let (population, learner) = (population(), learner(1));
-    let (writer, run, notes) = match directory.open_cell(config, schedule, false)? {
+    let keys = RunKeys::new(config, &population, &*learner);
+    let (writer, run, notes) = match directory.open_cell(config, &keys, schedule, false)? {
         Opened::New(writer) => {
             (*writer, Simulation::new(config.clone(), &population, &*learner)?, Vec::new())
         }
@@ -108,7 +110,7 @@ fn process(
             (writer, run, notes)
         }
         Opened::Finished => return Ok(vec!["finished".to_owned()]),
-        Opened::Failed(message) => panic!("{message}"),
+        Opened::Failed { message, .. } => panic!("{message}"),
     };
     let mut run = run.with_budget(budget);
     let mut observer = Mortal { writer, stop, round: run.round() };
@@ -127,6 +129,7 @@ fn process(
         None => None,
     };
     let statement = PrivacyStatement::new(config, &sampler, 30, run.ledger(), 1)?
+        .of_run(observer.writer.run_number(), &observer.writer.ledger_mark().head)
         .of_a_model_after(run.round())
         .with_audit(audit);
     observer.writer.finish(&run, learner.spec(), &statement, state, None)?;
@@ -418,11 +421,12 @@ fn an_audited_release_keeps_its_coins() {
     };
     let bench = Bench::new();
     bench.go(&config, Stop::AfterCharge(4)).expect_err("dead");
+    let tossed = coins(&bench);
     bench.go(&config, Stop::Never).expect("finished");
     let table = fs::read_to_string(bench.cell(&config).join("canaries.csv")).expect("canaries");
     let told: Vec<bool> =
         table.lines().skip(1).map(|row| row.split(',').nth(1) == Some("true")).collect();
-    assert_eq!(told, coins(&bench));
+    assert_eq!(told, tossed);
     // And its seed does not tell them.
     let other = Bench::new();
     other.go(&config, Stop::AfterCharge(0)).expect_err("dead");

@@ -45,9 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     tell(sentence(&session.experiment, &answer))?;
     tell(format_args!("Trained by {}\n", session.describe_learners()))?;
     let failures = session.train(&runs)?;
-    if !session.directory.cells()?.is_empty() {
-        report::write(&session.directory)?;
-    }
+    report::write(&session.directory)?;
     if let Some(cell) = session.directory.cells()?.first() {
         session.directory.write("privacy.txt", cell.privacy.to_string())?;
         session.directory.write_json("privacy.json", &cell.privacy)?;

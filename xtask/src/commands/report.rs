@@ -32,16 +32,17 @@ struct Provenance {
 
 /// Writes and prints the summary of a run directory.
 pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
-    let cells = directory.cells()?;
-    if cells.is_empty() {
+    let experiment = directory.experiment()?;
+    let provenance: Provenance = directory.provenance()?;
+    let outcomes = directory.outcomes(&experiment)?;
+    if outcomes.iter().all(|outcome| outcome.status.is_none()) {
         return Err(Failure::bad_input(format_args!(
-            "{} holds no finished run",
+            "{} holds no run: none was begun",
             directory.path().display()
         )));
     }
-    let experiment = directory.experiment()?;
-    let provenance: Provenance = directory.provenance()?;
-    let rows = summary::rows(&cells);
+    let cells: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.cell.clone()).collect();
+    let rows = summary::rows(&outcomes);
     let table = summary::markdown(&rows);
     let data = &provenance.data;
     let seeds = rows.iter().map(|row| row.seeds).max().unwrap_or(1);
@@ -93,7 +94,9 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     write_csv(&directory.path().join("evaluations.csv"), &evaluations)?;
 
     let curves = summary::curves(&cells);
-    figure(&experiment, data, seeds, &curves).write(&directory.folder("figures")?, "curves")?;
+    if !curves.is_empty() {
+        figure(&experiment, data, seeds, &curves).write(&directory.folder("figures")?, "curves")?;
+    }
 
     say(&table)?;
     tell(&caption)?;
@@ -103,7 +106,7 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
 /// How many rounds the rows of a table were trained for: fewer than `wanted` where a budget ended
 /// them.
 fn rounds_of(rows: &[SummaryRow], wanted: u32) -> String {
-    let rounds = || rows.iter().map(|row| row.rounds);
+    let rounds = || rows.iter().filter_map(|row| row.rounds);
     match (rounds().min(), rounds().max()) {
         (Some(least), Some(most)) if least < most => format!("{least} to {most} rounds"),
         (Some(all), _) if all < wanted => format!("{all} of {wanted} rounds"),

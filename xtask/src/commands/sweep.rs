@@ -52,9 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         session.describe_learners()
     ))?;
     let failures = session.train(&runs)?;
-    if !session.directory.cells()?.is_empty() {
-        report::write(&session.directory)?;
-    }
+    report::write(&session.directory)?;
     heed_audits(&session.directory)?;
     failures.into_result()
 }

@@ -10,6 +10,7 @@ use fed_model::Learner;
 use fed_sim::audit::AuditReport;
 use fed_sim::config::AuditConfig;
 use fed_sim::directory::{Opened, Resumed, RunDirectory, Schedule, State, cell_name};
+use fed_sim::keys::RunKeys;
 use fed_sim::{
     Experiment, Observer, PrivacyStatement, RunConfig, SimError, Simulation, durable, plan,
 };
@@ -333,7 +334,8 @@ impl Session {
             }
         );
         let (name, population) = (cell_name(run), &self.dataset.train);
-        let opened = self.directory.open_cell(run, self.schedule, self.retry_failed)?;
+        let keys = RunKeys::new(run, population, learner);
+        let opened = self.directory.open_cell(run, &keys, self.schedule, self.retry_failed)?;
         let (mut writer, simulation) = match opened {
             Opened::New(writer) => {
                 screen.say(format_args!("Starting training with {title}"))?;
@@ -353,9 +355,9 @@ impl Session {
                 screen.skip(u64::from(run.rounds.get()));
                 return screen.say(format_args!("Finished already: training with {title}\n"));
             }
-            Opened::Failed(message) => {
+            Opened::Failed { message, diverged } => {
                 screen.skip(u64::from(run.rounds.get()));
-                return Err(Failure::before(message));
+                return Err(Failure::before(message, diverged));
             }
         };
         let mut simulation = simulation.with_budget(self.max_epsilon);
@@ -365,10 +367,10 @@ impl Session {
         let mut observers: (&mut dyn Observer, &mut dyn Observer) = (&mut checked, &mut recorders);
         let trained = simulation.run(&test, &mut observers);
         let printed = screen.output();
-        let finite = simulation.params().iter().all(|value| value.is_finite());
+        let divergence = simulation.divergence();
         let over = match &trained {
-            Ok(()) if finite => State::Finished,
-            Ok(()) => State::Failed,
+            Ok(()) | Err(SimError::Budget { .. }) if divergence.is_some() => State::Diverged,
+            Ok(()) => State::Finished,
             Err(SimError::Budget { .. }) => State::BudgetSpent,
             Err(error) => {
                 let state = match error {
@@ -394,6 +396,7 @@ impl Session {
             simulation.ledger(),
             self.experiment.seeds.len() as u64,
         )?
+        .of_run(writer.run_number(), &writer.ledger_mark().head)
         .of_a_model_after(simulation.round());
         let statement = match self.independent {
             true => statement.with_tried(tried)?,
@@ -403,10 +406,9 @@ impl Session {
             Some(audit) => Some(audit.report(simulation.params(), simulation.epsilon()?)),
             None => None,
         });
-        let diverged = (!finite).then(|| {
+        let diverged = divergence.map(|why| {
             format!(
-                "training with noise multiplier {} ended in a model that is not finite; the \
-                 records are in {}",
+                "training with noise multiplier {} diverged: {why}; the records are in {}",
                 run.noise_multiplier,
                 writer.path().display()
             )

@@ -8,6 +8,7 @@ fn header(round: u32) -> Header {
     Header {
         run: "run".to_owned(),
         keys: 2,
+        run_number: Some(Bits128::new([5; 16])),
         round,
         server_steps: u64::from(round),
         aggregator: AggregatorState { clip_norm: Some(0.1 + 0.2), zeroing_estimate: Some(1e-300) },
@@ -16,6 +17,7 @@ fn header(round: u32) -> Header {
         timing: mark(),
         evaluations: mark(),
         audited: None,
+        health: Health { rounds: round, broken: 1, broken_last: true },
     }
 }
 
@@ -27,7 +29,14 @@ fn server() -> Server {
 
 fn snapshot(server: &Server, round: u32) -> Snapshot<'_> {
     let aggregator = header(round).aggregator;
-    Snapshot { round, server, mime_velocity: &[], aggregator, audit: None }
+    Snapshot {
+        round,
+        server,
+        mime_velocity: &[],
+        aggregator,
+        audit: None,
+        health: header(round).health,
+    }
 }
 
 fn bytes(round: u32) -> Vec<u8> {
@@ -112,6 +121,24 @@ fn another_version_is_told_from_damage() {
     fs::write(folder.path().join("round-0000004.checkpoint"), file).expect("written");
     let error = checkpoints.newest().expect_err("of the future");
     assert!(error.to_string().contains(&format!("in version {next}")), "{error}");
+}
+
+/// A file of the version before: the same, without the number.
+#[test]
+fn an_older_version_is_read() {
+    let server = server();
+    let header = Header { run_number: None, ..header(3) };
+    let now = encode(&header, &snapshot(&server, 3)).expect("written down");
+    let end = now.iter().position(|byte| *byte == b'\n').expect("a first line");
+    let payload = &now[end + 1..];
+    let before = |version| {
+        let digest = digest(version, payload);
+        let mut file = format!("{MAGIC}{version} {digest} {}\n", payload.len()).into_bytes();
+        file.extend_from_slice(payload);
+        file
+    };
+    assert_eq!(decode(&before(2)).expect("readable").header, header);
+    assert_eq!(decode(&before(1)), Err(Damage::Version { found: 1 }));
 }
 
 #[test]

@@ -6,7 +6,10 @@ use dp_accounting::{Epsilon, Ledger};
 use dp_agg::NoiseMode;
 use serde::{Deserialize, Serialize};
 
-use super::{CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, PRIVACY, STATUS, read_json, read_text};
+use super::{
+    CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, PRIVACY, STATUS, SUMS, cell_name, read_json,
+    read_text, seal,
+};
 use crate::checkpoint::Checkpoints;
 use crate::config::RunConfig;
 use crate::error::SimError;
@@ -32,18 +35,61 @@ pub struct Cell {
 }
 
 impl Cell {
-    pub(super) fn read(path: &Path) -> Result<Self, SimError> {
+    /// The run in the folder at `path`, which is over by its `status`.
+    pub(super) fn read(path: &Path, status: &Status) -> Result<Self, SimError> {
+        if let Err(error) = seal::check(path, status.seal.as_deref()) {
+            let SimError::Altered { path: file, .. } = &error else { return Err(error) };
+            // Where and how, if that can be said.
+            if file.ends_with(LEDGER) {
+                expect_ledger(file, &read_json(&path.join(PRIVACY))?)?;
+            }
+            return Err(error);
+        }
         let file = path.join(EVALUATIONS);
         let evaluations: Vec<EvaluationRow> = csv::Reader::from_path(&file)
             .and_then(|mut reader| reader.deserialize().collect())
             .map_err(|error| SimError::config(file.display().to_string(), error.to_string()))?;
         let config = read_config(path)?;
-        let evaluations = evaluations.into_iter().map(|row| row.standing(&config)).collect();
-        let privacy = read_json(&path.join(PRIVACY))?;
+        let evaluations: Vec<EvaluationRow> =
+            evaluations.into_iter().map(|row| row.standing(&config)).collect();
+        let privacy: PrivacyStatement = read_json(&path.join(PRIVACY))?;
         let ledger = expect_ledger(&path.join(LEDGER), &privacy)?;
         let epsilon = plan::epsilon(&config, privacy.neighbours, &ledger)?;
+        let altered = |message: String| SimError::Altered { path: file.clone(), message };
+        match evaluations.last() {
+            Some(last) if last.round == status.rounds => {}
+            Some(last) => {
+                return Err(altered(format!(
+                    "its last evaluation is that after {} rounds, but the run is over after {}",
+                    last.round, status.rounds
+                )));
+            }
+            None => return Err(altered("it holds no evaluation, but the run is over".to_owned())),
+        }
         Ok(Self { config, evaluations, privacy, ledger, epsilon })
     }
+}
+
+/// Refuses the folder of a run that is over if it lacks something that the run ended with; nothing
+/// is asked of a run that is not over, or of a folder that holds none.
+///
+/// # Errors
+/// [`SimError`] naming the file.
+pub fn expect_whole(folder: &Path) -> Result<(), SimError> {
+    match read_status(folder)? {
+        Some(status) if status.state.is_over() => Cell::read(folder, &status).map(|_| ()),
+        Some(_) => Ok(()),
+        None => expect_no_end(folder),
+    }
+}
+
+/// Refuses a folder that has lost its status, though its run was over.
+pub(super) fn expect_no_end(folder: &Path) -> Result<(), SimError> {
+    if folder.join(SUMS).exists() || folder.join(PRIVACY).exists() {
+        let message = "it is gone, but the run in its folder was over".to_owned();
+        return Err(SimError::Altered { path: folder.join(STATUS), message });
+    }
+    Ok(())
 }
 
 /// Refuses a guarantee whose ledger is gone, or is not the one that it was computed from.
@@ -55,11 +101,34 @@ fn expect_ledger(path: &Path, privacy: &PrivacyStatement) -> Result<Ledger, SimE
         let (found, needed) = (ledger.len(), privacy.rounds);
         return Err(SimError::LedgerShort { path: path.to_owned(), found, needed });
     }
+    if !chain.is_empty() && chain.run() != privacy.run_number {
+        let message = "it is not of the run that the guarantee beside it speaks of".to_owned();
+        return Err(SimError::Altered { path: path.to_owned(), message });
+    }
     if chain.head() != privacy.ledger_head {
         let message = "it does not end where the guarantee beside it says that it does".to_owned();
         return Err(SimError::Altered { path: path.to_owned(), message });
     }
     Ok(ledger)
+}
+
+/// Refuses a folder of a run directory that does not bear the name of the run in it, such as the
+/// copy of another: it would be counted as a run of its own.
+///
+/// # Errors
+/// [`SimError::Config`] naming both.
+pub fn expect_name(folder: &Path, config: &RunConfig) -> Result<(), SimError> {
+    let expected = cell_name(config);
+    if folder.file_name().is_some_and(|name| name == &*expected) {
+        return Ok(());
+    }
+    Err(SimError::config(
+        folder.display().to_string(),
+        format!(
+            "holds the run {expected}, and must bear its name: rename it, or, if it is a copy, \
+             move it out of the directory"
+        ),
+    ))
 }
 
 /// The configuration in a run's folder.
@@ -95,6 +164,10 @@ pub struct Status {
     /// Why it is not finished, if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// SHA-256 of the list of the digests of its files, where it is over; none in a run that an
+    /// older version finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 /// Whether a run is over, and how.
@@ -107,6 +180,8 @@ pub enum State {
     Interrupted,
     /// It cannot go on as it is.
     Failed,
+    /// Training diverged: all rounds are done, but the model is of no use.
+    Diverged,
     /// The privacy budget has no room for another round: the model so far is kept.
     BudgetSpent,
     /// All rounds are done.

@@ -5,24 +5,26 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use dp_accounting::ledger::Bits128;
 use dp_accounting::{DpEvent, Ledger};
 use dp_agg::NoiseMode;
 use fed_model::MlpSpec;
 use serde::Serialize;
 
-use super::cell::{Cell, EvaluationRow, State, Status, read_config, read_status};
+use super::cell::{Cell, EvaluationRow, State, Status, expect_no_end, read_config, read_status};
 use super::{
     AUDIT, CANARIES, CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, METRICS, MODEL, PRIVACY,
-    PRIVACY_TEXT, STATUS, TIMING, read_text, to_json, to_toml, write_csv,
+    PRIVACY_TEXT, STATUS, TIMING, read_text, seal, to_json, to_toml, write_csv,
 };
 use crate::checkpoint::{Checkpoint, Checkpoints, Header, Skipped};
 use crate::config::{RunConfig, Uncovered, differences};
 use crate::durable;
 use crate::error::SimError;
 use crate::journal::Journal;
-use crate::keys;
-use crate::ledger_file::LedgerFile;
+use crate::keys::{self, RunKeys};
+use crate::ledger_file::{LedgerFile, LedgerMark};
 use crate::record::{EvaluationRecord, Observer, PhaseTimes, RoundLine, RoundRecord};
+use crate::run_number;
 use crate::simulation::Simulation;
 use crate::state::{Saved, Snapshot};
 use crate::statement::PrivacyStatement;
@@ -59,8 +61,13 @@ pub enum Opened {
     Resumed(Box<Resumed>),
     /// The run is finished: there is nothing to do.
     Finished,
-    /// The run failed before, for this reason, and a retry was not asked for.
-    Failed(String),
+    /// The run failed before, and a retry was not asked for.
+    Failed {
+        /// Why.
+        message: String,
+        /// Whether training diverged: the same again ends the same.
+        diverged: bool,
+    },
 }
 
 /// A run that goes on from a checkpoint.
@@ -98,6 +105,7 @@ pub struct CellWriter {
 pub(super) fn open(
     path: PathBuf,
     config: &RunConfig,
+    keys: &RunKeys,
     schedule: Schedule,
     retry_failed: bool,
 ) -> Result<Opened, SimError> {
@@ -113,15 +121,25 @@ pub(super) fn open(
         }
         match status.state {
             State::Finished => {
-                // What it claims is still what its ledger says.
-                Cell::read(&path)?;
+                // It still has all that it ended with, and claims what its ledger says.
+                Cell::read(&path, status)?;
+                // A crash may have come between the seal and this.
+                Checkpoints::new(path.join(CHECKPOINTS)).remove()?;
                 return Ok(Opened::Finished);
             }
-            State::Failed if !retry_failed => {
-                return Ok(Opened::Failed(status.message.clone().unwrap_or_default()));
+            State::Failed | State::Diverged if !retry_failed => {
+                let message = status.message.clone().unwrap_or_default();
+                return Ok(Opened::Failed { message, diverged: status.state == State::Diverged });
             }
-            State::Failed | State::Running | State::Interrupted | State::BudgetSpent => {}
+            State::Failed
+            | State::Diverged
+            | State::Running
+            | State::Interrupted
+            | State::BudgetSpent => {}
         }
+    }
+    if status.is_none() {
+        expect_no_end(&path)?;
     }
     let checkpoints = Checkpoints::new(path.join(CHECKPOINTS));
     if let Some((checkpoint, skipped)) = checkpoints.newest()? {
@@ -137,7 +155,8 @@ pub(super) fn open(
             reasons: format!("there is none, but {} has lines", ledger.display()),
         });
     }
-    CellWriter::create(path, config, id, schedule).map(Box::new).map(Opened::New)
+    let number = run_number::of(config.noise, keys)?;
+    CellWriter::create(path, config, id, number, schedule).map(Box::new).map(Opened::New)
 }
 
 /// A configuration that is not the one a directory was begun with.
@@ -146,7 +165,7 @@ pub(super) fn changed(place: &str, differences: &[String]) -> SimError {
         place,
         format!(
             "the run was begun with another configuration ({}). Resume it with the configuration \
-             it has, or start another run in another folder",
+             it has; another configuration is another run, in another folder, with a price of its own",
             differences.join("; ")
         ),
     )
@@ -171,7 +190,7 @@ fn resume(
         .map_err(|message| SimError::config(path.display().to_string(), message))?;
     let ledger_path = path.join(LEDGER);
     let (ledger_file, ledger, beyond) =
-        LedgerFile::resume(&ledger_path, config.noise, &header.ledger)?;
+        LedgerFile::resume(&ledger_path, config.noise, header.run_number, &header.ledger)?;
     if config.noise == NoiseMode::Release {
         // Every line was confirmed by the disk before its round was written down: beyond the lines
         // that the checkpoint has seen there is one for each round that was recorded since.
@@ -222,7 +241,8 @@ fn resume(
         notes.push(format!("{} was gone or altered, and was written anew", file.display()));
     }
     notes.extend(beyond.notes(config.noise, header.round));
-    writer.write_status(State::Running, header.round, None)?;
+    writer.write_status(State::Running, header.round, None, None)?;
+    seal::lift(&writer.path)?;
     Ok(Resumed { writer, saved, ledger, notes })
 }
 
@@ -245,6 +265,7 @@ impl CellWriter {
         path: PathBuf,
         config: &RunConfig,
         id: String,
+        number: Bits128,
         schedule: Schedule,
     ) -> Result<Self, SimError> {
         durable::make_folder(&path)?;
@@ -255,7 +276,7 @@ impl CellWriter {
             timing: Journal::create(&path.join(TIMING))?,
             evaluations: Journal::create(&path.join(EVALUATIONS))?,
             old_rows: false,
-            ledger: LedgerFile::create(&path.join(LEDGER), config.noise)?,
+            ledger: LedgerFile::create(&path.join(LEDGER), config.noise, number)?,
             checkpoints: Checkpoints::new(path.join(CHECKPOINTS)),
             last: None,
             config: config.clone(),
@@ -263,7 +284,7 @@ impl CellWriter {
             schedule,
             path,
         };
-        writer.write_status(State::Running, 0, None)?;
+        writer.write_status(State::Running, 0, None, None)?;
         durable::sync_folder_of(&writer.path)?;
         Ok(writer)
     }
@@ -274,7 +295,20 @@ impl CellWriter {
         &self.path
     }
 
-    /// Writes the model and its guarantee, in text and JSON, and how the run came to its end.
+    /// The number of the run; none in a run of an older version.
+    #[must_use]
+    pub fn run_number(&self) -> Option<Bits128> {
+        self.ledger.run()
+    }
+
+    /// Where the run's ledger stands: how many lines, and the hash of the last.
+    #[must_use]
+    pub fn ledger_mark(&self) -> &LedgerMark {
+        self.ledger.mark()
+    }
+
+    /// Writes the model and its guarantee, in text and JSON, seals all files of the run, and writes
+    /// down how it came to its end. A finished run needs its checkpoints no more.
     ///
     /// # Errors
     /// [`SimError::Io`] if a file cannot be written.
@@ -287,7 +321,12 @@ impl CellWriter {
         message: Option<String>,
     ) -> Result<(), SimError> {
         self.sync()?;
-        weights::save(&self.path.join(MODEL), spec, simulation.params())?;
+        let origin = weights::Origin {
+            run_number: self.run_number(),
+            rounds: simulation.round(),
+            ledger_head: self.ledger_mark().head.clone(),
+        };
+        weights::save(&self.path.join(MODEL), spec, simulation.params(), &origin)?;
         let file = self.path.join(PRIVACY);
         durable::replace(&file, to_json(statement, &file)?.as_bytes())?;
         durable::replace(&self.path.join(PRIVACY_TEXT), statement.to_string().as_bytes())?;
@@ -296,7 +335,9 @@ impl CellWriter {
             durable::replace(&file, to_json(report, &file)?.as_bytes())?;
             write_csv(&self.path.join(CANARIES), &audit.rows(simulation.params()))?;
         }
-        self.write_status(state, simulation.round(), message)
+        let seal = seal::make(&self.path)?;
+        self.write_status(state, simulation.round(), message, Some(seal))?;
+        if state == State::Finished { self.checkpoints.remove() } else { Ok(()) }
     }
 
     /// Notes why the run is left before its end. The last checkpoint is where it will go on.
@@ -304,7 +345,7 @@ impl CellWriter {
     /// # Errors
     /// [`SimError::Io`] if the note cannot be written.
     pub fn leave(&self, round: u32, state: State, message: &str) -> Result<(), SimError> {
-        self.write_status(state, round, Some(message.to_owned()))
+        self.write_status(state, round, Some(message.to_owned()), None)
     }
 
     fn write_status(
@@ -312,8 +353,9 @@ impl CellWriter {
         state: State,
         rounds: u32,
         message: Option<String>,
+        seal: Option<String>,
     ) -> Result<(), SimError> {
-        let status = Status { run: self.id.clone(), state, rounds, message };
+        let status = Status { run: self.id.clone(), state, rounds, message, seal };
         let file = self.path.join(STATUS);
         durable::replace(&file, to_json(&status, &file)?.as_bytes())
     }
@@ -331,6 +373,7 @@ impl CellWriter {
         let header = Header {
             run: self.id.clone(),
             keys: keys::VERSION,
+            run_number: self.run_number(),
             round: state.round,
             server_steps: state.server.steps(),
             aggregator: state.aggregator,
@@ -339,6 +382,7 @@ impl CellWriter {
             timing: self.timing.mark(),
             evaluations: self.evaluations.mark(),
             audited: state.audit.map(|trail| trail.rounds),
+            health: state.health,
         };
         self.checkpoints.write(&header, state)?;
         self.last = Some((state.round, Instant::now()));

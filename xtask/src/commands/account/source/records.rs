@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dp_accounting::{Ledger, Neighboring};
-use fed_sim::directory::{Status, keys_of};
+use fed_sim::directory::{Status, expect_name, expect_whole, keys_of};
 use fed_sim::{PrivacyStatement, RunConfig, plan};
 
 use super::{Case, Question, described, not_covered, released, tutorial_orders, wanted_delta};
@@ -24,8 +24,13 @@ pub(super) fn question(path: &Path, args: &Args) -> Result<Question, Failure> {
     let place = path.display().to_string();
     let ledgers = ledgers(path)?;
     let records = ledgers.iter().map(|ledger| read(ledger)).collect::<Result<Vec<_>, _>>()?;
+    let several = ledgers.len() > 1;
     let mut cases: Vec<Case> = Vec::new();
     for (path, record) in ledgers.iter().zip(&records) {
+        // A copy among the runs of a directory would be paid for twice, and counted as two.
+        if let (true, Some(folder), Some(config)) = (several, path.parent(), &record.config) {
+            expect_name(folder, config)?;
+        }
         let noise = record.config.as_ref().map(|config| config.noise_multiplier.get());
         let label = match &record.config {
             Some(config) => format!(
@@ -179,6 +184,10 @@ fn read(path: &Path) -> Result<Record, Failure> {
             "{place} does not end where the run's privacy.json says it does: it was shortened, \
              extended or written anew since"
         )));
+    }
+    if let Some(folder) = path.parent().filter(|_| path.ends_with("ledger.jsonl")) {
+        // What stands beside it is what the run ended with.
+        expect_whole(folder)?;
     }
     Ok(Record { ledger, config, statement })
 }
