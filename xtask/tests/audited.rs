@@ -69,7 +69,9 @@ fn an_audit_stands_beside_epsilon_everywhere() {
     let said = succeeded(&bench.run(&["sweep", "c.toml", "--audit", "--out", "run"]));
     assert_eq!(said.matches("\nAudit: ε looks like ").count(), 4, "{said}");
     assert!(said.contains("ε audited |"), "{said}");
-    assert!(bench.read("run/config.toml").contains("[audit]\ncanaries = 1000\nconfidence = 0.95"));
+    assert_eq!(said.matches("could have refuted at most").count(), 4, "{said}");
+    assert!(bench.read("run/summary.csv").contains("audited_could_refute"));
+    assert!(bench.read("run/config.toml").contains("[audit]\nconfidence = 0.95"));
     assert!(bench.read(&format!("run/{CELL}/config.toml")).contains("[audit]"));
     assert!(bench.read("run/summary.csv").contains("audited_final_model"));
     let statement = bench.read(&format!("run/{CELL}/privacy.json"));

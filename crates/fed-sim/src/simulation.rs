@@ -12,7 +12,7 @@ use dp_agg::{Aggregator, Noise, NoiseMode, NoiseSource, NoiseSpec, SecretSum, Ze
 use fed_data::{Examples, FederatedData, ShuffleSeed};
 use fed_model::{CohortJob, CohortSum, Learner, LocalWork, Metrics};
 
-use crate::audit::Audit;
+use crate::audit::{Audit, AuditReport, Claim};
 use crate::cohort::CohortSampler;
 use crate::config::{AggregationConfig, Algorithm, RunConfig};
 use crate::divergence::{Divergence, Health};
@@ -193,6 +193,17 @@ impl<'a> Simulation<'a> {
     #[must_use]
     pub fn audit(&self) -> Option<&Audit> {
         self.audit.as_ref()
+    }
+
+    /// What the audit of the run has found so far, beside what is proven of its releases; `None` if
+    /// it is not audited.
+    ///
+    /// # Errors
+    /// [`SimError::Accounting`] if the accountant has no proof for what was released.
+    pub fn audit_report(&self) -> Result<Option<AuditReport>, SimError> {
+        let Some(audit) = &self.audit else { return Ok(None) };
+        let claim = Claim::of(&self.config, self.sampler.relation(), &self.ledger)?;
+        Ok(Some(audit.report(self.params(), &claim)))
     }
 
     /// Everything that decides the run's numbers.

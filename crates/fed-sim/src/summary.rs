@@ -58,6 +58,12 @@ pub struct SummaryRow {
     /// Greatest of the lower bounds on ε that audits found, each with its own confidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audited_at_least: Option<f64>,
+    /// Greatest lower bound that these audits could have found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audited_could_refute: Option<f64>,
+    /// How many of these audits would have refuted what was proven, had there been no noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audits_that_could_refute: Option<usize>,
 }
 
 /// One setting's curve over its seeds.
@@ -150,6 +156,13 @@ fn row(outcomes: &[Outcome]) -> Option<SummaryRow> {
             .iter()
             .map(|audit| audit.lower_bound.epsilon)
             .max_by(f64::total_cmp),
+        audited_could_refute: audits
+            .iter()
+            .filter_map(|audit| audit.could_refute)
+            .max_by(f64::total_cmp),
+        audits_that_could_refute: (!audits.is_empty()).then(|| {
+            audits.iter().filter(|audit| audit.could_refute_the_claim == Some(true)).count()
+        }),
     })
 }
 
@@ -243,11 +256,13 @@ pub fn markdown(rows: &[SummaryRow]) -> String {
                 Some(found) if found > 0.0 => "infinite".to_owned(),
                 _ => "unknown".to_owned(),
             };
-            line.push(
-                [row.audited_final_model, row.audited_all_rounds, row.audited_at_least]
-                    .map(number)
-                    .join(", "),
-            );
+            let [looks, rounds, least] =
+                [row.audited_final_model, row.audited_all_rounds, row.audited_at_least].map(number);
+            let most = row.audited_could_refute.map(|most| format!(" of {most:.2}"));
+            // Where an audit can refute nothing, that it refuted nothing means nothing.
+            let idle = row.audits_that_could_refute == Some(0);
+            let most = most.unwrap_or_default() + if idle { "*" } else { "" };
+            line.push(format!("{looks}, {rounds}, {least}{most}"));
         }
         if incomplete {
             line.push(row.runs.clone());

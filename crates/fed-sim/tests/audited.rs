@@ -7,7 +7,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use dp_accounting::{Delta, NoiseMultiplier};
 use dp_agg::{Clipping, NoiseMode, Zeroing};
 use fed_model::{Backend, Learner, MlpSpec};
-use fed_sim::audit::{AuditReport, Normal, epsilon_between};
+use fed_sim::audit::{AuditReport, Claim, Normal, epsilon_between};
 use fed_sim::config::{AggregationConfig, AuditConfig};
 use fed_sim::record::Silent;
 use fed_sim::{PrivacyStatement, RunConfig, Sampling, ServerOptimizer, Simulation, plan};
@@ -33,7 +33,7 @@ fn config(noise: f64, rounds: u32) -> RunConfig {
     };
     config.server = ServerOptimizer::Sgd { learning_rate: 1.0, momentum: 0.0, nesterov: false };
     config.delta = Delta::new(DELTA).expect("in range");
-    config.audit = Some(AuditConfig { canaries: 1000, confidence: 0.99 });
+    config.audit = Some(AuditConfig { canaries: Some(1000), confidence: 0.99 });
     config
 }
 
@@ -41,8 +41,7 @@ fn audited(config: RunConfig) -> AuditReport {
     let (population, learner) = (population(), learner());
     let mut run = Simulation::new(config, &population, &*learner).expect("sound");
     run.run(&population.all_examples(), &mut Silent).expect("trained");
-    let audit = run.audit().expect("audited");
-    audit.report(run.params(), run.epsilon().expect("a price"))
+    run.audit_report().expect("a price").expect("audited")
 }
 
 /// ε of `rounds` releases of the Gaussian mechanism, exactly.
@@ -100,7 +99,8 @@ fn a_guarantee_that_is_broken_is_refuted_and_the_statement_shouts() {
     let ledger = plan::planned_ledger(&claimed, 30).expect("a plan");
     let sampler = plan::sampler(&claimed, 30).expect("sound");
     let statement = PrivacyStatement::new(&claimed, &sampler, 30, &ledger, 1).expect("a price");
-    let report = run.audit().expect("audited").report(run.params(), statement.epsilon);
+    let claim = Claim::of(&claimed, sampler.relation(), &ledger).expect("a price");
+    let report = run.audit().expect("audited").report(run.params(), &claim);
     assert!(report.refuted && report.lower_bound.epsilon > 4.0, "{report}");
     let statement = statement.with_audit(Some(report));
     assert!(statement.warnings[0].contains("THE GUARANTEE IS REFUTED"), "{statement}");
@@ -121,6 +121,51 @@ fn without_noise_everything_is_seen_and_nothing_refuted() {
     let json = serde_json::to_string(&report).expect("JSON");
     let back: AuditReport = serde_json::from_str(&json).expect("a report");
     assert_eq!(back, report);
+}
+
+/// What an audit could have refuted stands beside what it did not, and where it could refute
+/// nothing, it says so: without any noise, a claim of ε = 9.9 passes a thousand canaries.
+#[test]
+fn an_audit_says_what_it_could_have_refuted() {
+    let (population, learner) = (population(), learner());
+    let audited = |claimed: f64, canaries| {
+        let config = |noise| {
+            let mut config = config(noise, 1);
+            config.delta = Delta::new(1e-5).expect("in range");
+            config.audit = Some(AuditConfig { canaries, confidence: 0.95 });
+            config
+        };
+        // No noise, and a claim of some.
+        let mut run = Simulation::new(config(0.0), &population, &*learner).expect("sound");
+        run.run(&population.all_examples(), &mut Silent).expect("trained");
+        let claimed = config(claimed);
+        let ledger = plan::planned_ledger(&claimed, 30).expect("a plan");
+        let relation = plan::sampler(&claimed, 30).expect("sound").relation();
+        let claim = Claim::of(&claimed, relation, &ledger).expect("a price");
+        run.audit().expect("audited").report(run.params(), &claim)
+    };
+    let large = audited(0.5, Some(1000));
+    assert!(large.proven.get() > 9.9, "{large}");
+    assert!((large.could_refute.expect("said") - 5.28).abs() < 0.01, "{large}");
+    assert!(!large.refuted && large.could_refute_the_claim == Some(false), "{large}");
+    for text in [large.to_string().replace('\n', " "), large.line()] {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("could have refuted at most ε = 5.28"), "{text}");
+        assert!(text.contains("can refute nothing here"), "{text}");
+    }
+    let small = audited(2.0, Some(1000));
+    assert!(small.refuted && small.could_refute_the_claim == Some(true), "{small}");
+    assert!(!small.line().contains("nothing here"), "{small}");
+    // What is read back is what was written, also where an older version did not say it.
+    let json = serde_json::to_value(&small).expect("JSON");
+    assert_eq!(serde_json::from_value::<AuditReport>(json.clone()).expect("a report"), small);
+    let mut old = json;
+    let fields = old.as_object_mut().expect("an object");
+    for field in ["could_refute", "could_refute_the_claim"] {
+        fields.remove(field).expect("there");
+    }
+    let old: AuditReport = serde_json::from_value(old).expect("readable");
+    assert!(!old.line().contains("could have"), "{old}");
 }
 
 /// With the audit the clients of a cohort do what they do without it. The first release without
@@ -170,7 +215,7 @@ fn a_release_can_be_audited() {
     let mut config = config(1.3, 1);
     config.noise = NoiseMode::Release;
     // A false alarm in a hundred thousand runs.
-    config.audit = Some(AuditConfig { canaries: 1000, confidence: 0.99999 });
+    config.audit = Some(AuditConfig { canaries: Some(1000), confidence: 0.99999 });
     let report = audited(config);
     let found = report.final_model.expect("enough");
     let (low, high) = (found.interval[0].get(), found.interval[1].get());
@@ -186,10 +231,16 @@ fn what_cannot_be_audited_is_refused() {
         let error = config.check("c.toml").expect_err("refused").to_string();
         assert!(error.contains("[audit]") && error.contains(part), "{error}");
     };
-    refused(|config| config.audit = Some(AuditConfig { canaries: 19, confidence: 0.9 }), "19");
-    refused(|config| config.audit = Some(AuditConfig { canaries: 20, confidence: 1.0 }), "(0, 1)");
     refused(
-        |config| config.audit = Some(AuditConfig { canaries: 20, confidence: f64::NAN }),
+        |config| config.audit = Some(AuditConfig { canaries: Some(19), confidence: 0.9 }),
+        "19",
+    );
+    refused(
+        |config| config.audit = Some(AuditConfig { canaries: Some(20), confidence: 1.0 }),
+        "(0, 1)",
+    );
+    refused(
+        |config| config.audit = Some(AuditConfig { canaries: Some(20), confidence: f64::NAN }),
         "NaN",
     );
     refused(|config| config.sampling = Sampling::FixedSize, "poisson");

@@ -124,7 +124,7 @@ fn runs_that_differ_share_no_noise() {
             let learning_rate = 0.5;
             c.server = ServerOptimizer::Sgd { learning_rate, momentum: 0.0, nesterov: false };
         }),
-        ("audit", |c| c.audit = Some(AuditConfig { canaries: 20, confidence: 0.9 })),
+        ("audit", |c| c.audit = Some(AuditConfig { canaries: Some(20), confidence: 0.9 })),
     ];
     for (what, change) in changes {
         let mut changed = base.clone();
@@ -214,7 +214,7 @@ fn runs_that_differ_share_no_cohorts() {
     // A run's first cohorts, as the numbers of their examples.
     let cohorts = |z: f64, population: &Split, audit: bool| -> Vec<u64> {
         let mut config = config(z);
-        config.audit = audit.then_some(AuditConfig { canaries: 20, confidence: 0.9 });
+        config.audit = audit.then_some(AuditConfig { canaries: Some(20), confidence: 0.9 });
         let mut run = Simulation::new(config, population, &*learner).expect("sound");
         (0..6).map(|_| run.step().expect("a round").0.diagnostics.examples).collect()
     };

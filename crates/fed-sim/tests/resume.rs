@@ -124,10 +124,7 @@ fn process(
         }
     };
     let sampler = plan::sampler(config, 30)?;
-    let audit = match run.audit() {
-        Some(audit) => Some(audit.report(run.params(), run.epsilon()?)),
-        None => None,
-    };
+    let audit = run.audit_report()?;
     let statement = PrivacyStatement::new(config, &sampler, 30, run.ledger(), 1)?
         .of_run(observer.writer.run_number(), &observer.writer.ledger_mark().head)
         .of_a_model_after(run.round())
@@ -204,7 +201,7 @@ fn a_stopped_run_ends_like_one_that_never_stopped() {
     mime.aggregation =
         fed_sim::config::AggregationConfig::Mean { weighting: dp_agg::Weighting::Uniform };
     let mut audited = config(NoiseMode::Simulation);
-    audited.audit = Some(AuditConfig { canaries: 20, confidence: 0.9 });
+    audited.audit = Some(AuditConfig { canaries: Some(20), confidence: 0.9 });
     for config in [config(NoiseMode::Simulation), audited, adam, mime] {
         let whole = Bench::new();
         whole.go(&config, Stop::Never).expect("finished");
@@ -413,7 +410,7 @@ fn a_finished_run_still_needs_its_ledger() {
 #[test]
 fn an_audited_release_keeps_its_coins() {
     let mut config = config(NoiseMode::Release);
-    config.audit = Some(AuditConfig { canaries: 100, confidence: 0.9 });
+    config.audit = Some(AuditConfig { canaries: Some(100), confidence: 0.9 });
     let coins = |bench: &Bench| {
         let checkpoint = fs::read(bench.checkpoint(&config, 0)).expect("the first checkpoint");
         let saved = fed_sim::checkpoint::decode(&checkpoint).expect("sound");
@@ -471,7 +468,7 @@ fn a_run_does_not_change_its_keys_half_way() {
         files
     };
     let mut audited = config(NoiseMode::Release);
-    audited.audit = Some(AuditConfig { canaries: 100, confidence: 0.9 });
+    audited.audit = Some(AuditConfig { canaries: Some(100), confidence: 0.9 });
     for config in [config(NoiseMode::Simulation), audited] {
         let bench = begun(&config);
         let before = files(&bench.cell(&config));

@@ -84,7 +84,9 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     let caption = if rows.iter().any(|row| row.audited_at_least.is_some()) {
         caption
             + "\nε audited: what it looks like to canaries in the final model and in all rounds, \
-               which is no bound, and the ε that is refuted with the audit's confidence."
+               which is no bound, and the ε that is refuted with the audit's confidence, of the \
+               most that could have been; * can refute nothing here: not even a run without any \
+               noise would contradict what was proven."
     } else {
         caption
     };

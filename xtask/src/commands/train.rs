@@ -402,10 +402,7 @@ impl Session {
             true => statement.with_tried(tried)?,
             false => statement.without_tried(),
         }
-        .with_audit(match simulation.audit() {
-            Some(audit) => Some(audit.report(simulation.params(), simulation.epsilon()?)),
-            None => None,
-        });
+        .with_audit(simulation.audit_report()?);
         let diverged = divergence.map(|why| {
             format!(
                 "training with noise multiplier {} diverged: {why}; the records are in {}",

@@ -2,20 +2,24 @@
 //!
 //! Each of `m` canaries is included or not by a fair coin, all independent. The attacker sees the
 //! release, guesses the coins of `r` canaries (the ones it is surest of) and abstains on the rest;
-//! `v` guesses are right. If the mechanism is `(ε, δ)`-differentially private for each canary, `v`
-//! is hardly more than a binomial number with success probability `e^ε / (1 + e^ε)`
-//! ([Steinke, Nasr, Jagielski 2023], Theorem 5.2):
+//! `v` guesses are right. Whatever ε makes what was seen less likely than `1 − confidence` is
+//! refuted. How likely it is at most is bounded in two ways, both of which hold, so that the
+//! smaller one counts: by [`Curve`], which is the better one where `δ` matters, and by
+//! [Steinke, Nasr, Jagielski 2023], Theorem 5.2,
 //!
 //! ```text
 //! P[V ≥ v] ≤ β + 2·m·δ·α,   β = P[B ≥ v],  α = max over i ≥ 1 of P[v > B ≥ v − i] / i
 //! ```
 //!
-//! Whatever ε makes what was seen less likely than `1 − confidence` is refuted.
+//! with `B` a binomial number with success probability `e^ε / (1 + e^ε)`.
 //!
 //! [Steinke, Nasr, Jagielski 2023]: https://arxiv.org/abs/2305.08846
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Binomial, Discrete, DiscreteCDF};
+use statrs::function::erf::erfc;
+
+use super::curve::{Claim, Curve};
 
 /// What an attacker achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +64,11 @@ impl Guesses {
         if !(counts && chances) {
             return 0.0;
         }
-        let refuted = |epsilon: f64| self.likelihood(epsilon, delta) < 1.0 - confidence;
+        let risk = 1.0 - confidence;
+        let refuted = |epsilon: f64| {
+            Curve::new([(epsilon, delta)]).is_refuted(self, risk)
+                || self.likelihood(epsilon, delta) < risk
+        };
         if !refuted(0.0) {
             return 0.0;
         }
@@ -76,7 +84,7 @@ impl Guesses {
         low
     }
 
-    /// An upper bound on the probability of guessing so well if ε were this.
+    /// The bound of the theorem above on the probability of guessing so well if ε were this.
     fn likelihood(&self, epsilon: f64, delta: f64) -> f64 {
         let success = 1.0 / (1.0 + (-epsilon).exp());
         let Ok(binomial) = Binomial::new(success, self.made) else { return 1.0 };
@@ -86,6 +94,10 @@ impl Guesses {
             for i in 1..=self.right {
                 sum += binomial.pmf(self.right - i);
                 alpha = alpha.max(sum / i as f64);
+                // No later one is larger.
+                if alpha * i as f64 >= 1.0 {
+                    break;
+                }
             }
         }
         (beta + 2.0 * self.canaries as f64 * delta * alpha).min(1.0)
@@ -93,8 +105,92 @@ impl Guesses {
 }
 
 /// Shares of the canaries that are guessed, half of them taken for included and half for left
-/// out, or all of them for included.
+/// out, or half of them taken for included and no more.
 const SHARES: [f64; 4] = [1.0, 0.5, 0.2, 0.1];
+
+/// A few ways to guess, among which an attacker takes the best, and what that costs.
+///
+/// How many canaries are best guessed is not known beforehand: eight ways are tried, each at an
+/// eighth of the risk, so that the best bound keeps the confidence. They depend on public numbers
+/// alone: how many canaries there are, and how likely it is that one of those that are in takes
+/// part in the run at all. Whoever takes part in no round cannot be told from who is out, so where
+/// only included ones are guessed, there are no more guesses than canaries to be seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ways {
+    canaries: usize,
+    /// Probability that a canary that is in takes part in a round at least.
+    seen: f64,
+    /// Standard deviation of what the other canaries of a round do to the sight of one of them.
+    blur: f64,
+    risk: f64,
+}
+
+impl Ways {
+    /// Ways to guess so many canaries, of which an included one is `seen` with this probability, at
+    /// this confidence of the best, both in `(0, 1]`.
+    #[must_use]
+    pub fn new(canaries: usize, seen: f64, confidence: f64) -> Self {
+        Self { canaries, seen, blur: 0.0, risk: (1.0 - confidence) / (2 * SHARES.len()) as f64 }
+    }
+
+    /// The same where each canary that is in is drawn in a round with this probability, in so many
+    /// dimensions: directions hide one another, the more the more of them there are.
+    #[must_use]
+    pub fn in_dimensions(self, dim: usize, probability: f64) -> Self {
+        let others = 0.5 * self.canaries as f64 * probability;
+        Self { blur: (others / dim.max(1) as f64).sqrt(), ..self }
+    }
+
+    /// How many are guessed to be in, and how many to be out, in each way.
+    fn list(&self) -> impl Iterator<Item = (usize, usize)> {
+        let count = self.canaries as f64;
+        // Some three deviations short of what will be seen, and at most every other one is in.
+        let visible = 0.5 * count * self.seen;
+        let visible = if self.seen < 1.0 { visible - 3.0 * visible.sqrt() } else { visible };
+        SHARES.into_iter().flat_map(move |share| {
+            let made = (share * count).round() as usize;
+            let positive = (made / 2).max(1);
+            let seen = positive.min(visible.max(1.0) as usize);
+            [(positive, made - made / 2), (seen, 0)]
+        })
+    }
+
+    /// The largest bound that these ways can give at all: with every guess right.
+    #[must_use]
+    pub fn most(&self, delta: f64) -> f64 {
+        let bound = |(positive, negative): (usize, usize)| {
+            let made = (positive + negative).min(self.canaries) as u64;
+            let all_right = Guesses { canaries: self.canaries as u64, made, right: made };
+            all_right.lower_bound(delta, 1.0 - self.risk)
+        };
+        self.list().map(bound).fold(0.0, f64::max)
+    }
+
+    /// Whether a run without any noise would refute `claim`: one in which whoever took part is in
+    /// plain sight, as many as are to be expected.
+    #[must_use]
+    pub fn could_refute(&self, claim: &Claim) -> bool {
+        let count = self.canaries as f64;
+        let visible = (0.5 * count * self.seen).floor();
+        // Of those that were not seen, so many are out.
+        let out = 0.5 / (1.0 - 0.5 * self.seen);
+        // So many would be taken for the other kind, were all of them guessed, half way between.
+        let mistaken = count * 0.5 * erfc(0.5 / self.blur / std::f64::consts::SQRT_2);
+        self.list().any(|(positive, negative)| {
+            let (positive, negative) = (positive as f64, negative as f64);
+            let hits = positive.min(visible) + (positive - visible).max(0.0) * (1.0 - out);
+            // Who abstains, abstains on the doubtful ones.
+            let mistaken = (mistaken - (count - positive - negative)).max(0.0);
+            let right = (hits + negative * out - mistaken).max(0.0).floor();
+            let guesses = Guesses {
+                canaries: self.canaries as u64,
+                made: (positive + negative) as u64,
+                right: right as u64,
+            };
+            claim.curve.is_refuted(&guesses, self.risk)
+        })
+    }
+}
 
 /// A lower bound on ε from the best of a few ways to guess.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,29 +202,31 @@ pub struct LowerBound {
 }
 
 impl LowerBound {
-    /// The bound from `scores` (the higher, the likelier included) and the truth, at `delta` and
-    /// with this `confidence`.
-    ///
-    /// How many canaries are best guessed is not known beforehand: eight ways are tried, each at
-    /// an eighth of the risk, so the best bound keeps the confidence.
+    /// The bound from `scores` (the higher, the likelier included) and the truth, at `delta`, by the
+    /// best of these ways.
     #[must_use]
-    pub fn new(scores: &[(f64, bool)], delta: f64, confidence: f64) -> Self {
-        let each = 1.0 - (1.0 - confidence) / (2 * SHARES.len()) as f64;
-        let count = scores.len() as f64;
-        let ways = SHARES.iter().flat_map(|share| {
-            let made = (share * count).round() as usize;
-            // All of them for included would be the coins alone.
-            let positive = (made / 2).max(1);
-            [(positive, made - made / 2), (positive, 0)]
-        });
+    pub fn new(scores: &[(f64, bool)], ways: &Ways, delta: f64) -> Self {
         let nothing = Self { epsilon: 0.0, guesses: Guesses::by_score(scores, 0, 0) };
-        ways.map(|(positive, negative)| {
+        ways.list()
+            .map(|(positive, negative)| {
+                let guesses = Guesses::by_score(scores, positive, negative);
+                Self { epsilon: guesses.lower_bound(delta, 1.0 - ways.risk), guesses }
+            })
+            .fold(nothing, |best, found| {
+                let better = found.epsilon > best.epsilon || best.guesses.made == 0;
+                if better { found } else { best }
+            })
+    }
+}
+
+impl Claim {
+    /// Whether guesses in one of these ways refute it. With the confidence of the ways, a claim
+    /// that holds is not refuted.
+    #[must_use]
+    pub fn is_refuted(&self, scores: &[(f64, bool)], ways: &Ways) -> bool {
+        ways.list().any(|(positive, negative)| {
             let guesses = Guesses::by_score(scores, positive, negative);
-            Self { epsilon: guesses.lower_bound(delta, each), guesses }
-        })
-        .fold(nothing, |best, found| {
-            let better = found.epsilon > best.epsilon || best.guesses.made == 0;
-            if better { found } else { best }
+            self.curve.is_refuted(&guesses, ways.risk)
         })
     }
 }
@@ -137,14 +235,52 @@ impl LowerBound {
 mod tests {
     use super::*;
 
-    /// The paper's own numbers: its Appendix D (0.673), and Section 7 (2.675, cut off there).
+    /// What the theorem alone refutes.
+    fn of_the_paper(guesses: Guesses, delta: f64, confidence: f64) -> f64 {
+        let (mut low, mut high) = (0.0, 40.0);
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            let refuted = guesses.likelihood(middle, delta) < 1.0 - confidence;
+            if refuted { low = middle } else { high = middle }
+        }
+        low
+    }
+
+    /// Never below the paper's bound, whose own numbers are those of its Appendix D (0.673) and of
+    /// Section 7 (2.675, cut off there); above it where δ counts.
     #[test]
-    fn the_bound_is_that_of_the_paper() {
-        let bound = |canaries, made, right, delta| {
-            Guesses { canaries, made, right }.lower_bound(delta, 0.95)
-        };
-        assert!((bound(1000, 100, 75, 1e-4) - 0.673).abs() < 5e-4);
-        assert!((bound(100_000, 1510, 1439, 1e-5) - 2.6755).abs() < 5e-4);
+    fn the_bound_is_at_least_that_of_the_paper() {
+        for (canaries, made, right, delta, theirs, ours) in
+            [(1000, 100, 75, 1e-4, 0.673, 0.6802), (100_000, 1510, 1439, 1e-5, 2.6755, 2.7938)]
+        {
+            let guesses = Guesses { canaries, made, right };
+            assert!((of_the_paper(guesses, delta, 0.95) - theirs).abs() < 5e-4);
+            assert!((guesses.lower_bound(delta, 0.95) - ours).abs() < 5e-4);
+        }
+        for made in [20, 100, 400, 1000] {
+            for wrong in [0, 1, made / 20, made / 5] {
+                for delta in [0.0, 1e-6, 1e-4, 1e-3] {
+                    let guesses = Guesses { canaries: 1000, made, right: made - wrong };
+                    let theirs = of_the_paper(guesses, delta, 0.95);
+                    let ours = guesses.lower_bound(delta, 0.95);
+                    assert!(ours > theirs - 1e-6, "{guesses:?}, δ = {delta}: {ours}, {theirs}");
+                    // Without δ both are the binomial tail.
+                    assert!(delta > 0.0 || ours < theirs + 1e-6, "{guesses:?}: {ours}, {theirs}");
+                }
+            }
+        }
+    }
+
+    /// What no guesses can exceed: with every one of them right.
+    #[test]
+    fn what_could_be_refuted_grows_with_the_canaries_and_is_reached_by_the_best() {
+        let most = |canaries| Ways::new(canaries, 1.0, 0.95).most(1e-5);
+        assert!((most(1000) - 5.281).abs() < 2e-3, "{}", most(1000));
+        assert!((most(10_000) - 7.585).abs() < 2e-3, "{}", most(10_000));
+        let ways = Ways::new(400, 1.0, 0.95);
+        let scores: Vec<(f64, bool)> = (0..400).map(|i| (f64::from(i), i >= 200)).collect();
+        let found = LowerBound::new(&scores, &ways, 1e-5).epsilon;
+        assert!((found - ways.most(1e-5)).abs() < 1e-9, "{found}");
     }
 
     #[test]
@@ -153,13 +289,14 @@ mod tests {
         let scores: Vec<(f64, bool)> = (0..1000_u32)
             .map(|i| (f64::from(1000 - i), if i < 60 { true } else { i % 2 == 0 }))
             .collect();
-        let found = LowerBound::new(&scores, 1e-5, 0.95);
+        let ways = Ways::new(1000, 1.0, 0.95);
+        let found = LowerBound::new(&scores, &ways, 1e-5);
         assert_eq!(found.guesses, Guesses { canaries: 1000, made: 50, right: 50 });
         assert!(found.epsilon > 1.5, "{found:?}");
         assert!(found.epsilon < found.guesses.lower_bound(1e-5, 0.95), "{found:?}");
         let chance: Vec<(f64, bool)> = (0..1000).map(|i| (f64::from(i), i % 2 == 0)).collect();
-        assert!(LowerBound::new(&chance, 1e-5, 0.95).epsilon <= 0.0);
-        assert!(LowerBound::new(&[], 1e-5, 0.95).epsilon <= 0.0);
+        assert!(LowerBound::new(&chance, &ways, 1e-5).epsilon <= 0.0);
+        assert!(LowerBound::new(&[], &Ways::new(0, 1.0, 0.95), 1e-5).epsilon <= 0.0);
     }
 
     /// With δ = 0 and all guesses right the bound is in closed form: `q^r = 1 − confidence`.

@@ -5,7 +5,8 @@ use std::fmt;
 use dp_accounting::Epsilon;
 use serde::{Deserialize, Serialize};
 
-use super::one_run::LowerBound;
+use super::curve::Claim;
+use super::one_run::{LowerBound, Ways};
 use super::one_shot::{self, OneShot};
 use super::running::CanaryRow;
 use crate::text::item;
@@ -33,23 +34,33 @@ pub struct AuditReport {
     pub all_rounds: Option<OneShot>,
     /// The ε that is refuted, by whoever sees every round and goes by the likelihood.
     pub lower_bound: LowerBound,
-    /// Whether the lower bound is above the ε that was proven: with the stated confidence, the
-    /// program does not do what was priced.
+    /// The largest lower bound that this audit could have given, had every guess been right; none
+    /// in reports of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub could_refute: Option<f64>,
+    /// Whether the audit would have refuted what was proven, had there been no noise at all; none
+    /// where nothing was proven, and in reports of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub could_refute_the_claim: Option<bool>,
+    /// Whether the privacy curve that was proven is refuted, and with it the program: with the
+    /// stated confidence, it does not do what was priced.
     pub refuted: bool,
     /// How this is to be read, a sentence each.
     pub notes: Vec<String>,
 }
 
 impl AuditReport {
-    /// The report on canaries in `dim` dimensions, beside the ε that was `proven`.
+    /// The report on canaries in `dim` dimensions, guessed in these ways, beside the claim that was
+    /// proven.
     #[must_use]
     pub fn new(
         rows: &[CanaryRow],
+        ways: &Ways,
         rounds: u32,
         dim: usize,
         delta: f64,
         confidence: f64,
-        proven: Epsilon,
+        claim: &Claim,
     ) -> Self {
         let side = |included: bool, statistic: fn(&CanaryRow) -> f64| -> Vec<f64> {
             rows.iter().filter(|row| row.included == included).map(statistic).collect()
@@ -58,7 +69,7 @@ impl AuditReport {
         let largest = |included| side(included, |row| row.largest_cosine);
         let scores: Vec<(f64, bool)> =
             rows.iter().map(|row| (row.evidence, row.included)).collect();
-        let lower_bound = LowerBound::new(&scores, delta, confidence);
+        let lower_bound = LowerBound::new(&scores, ways, delta);
         let some = rounds > 0;
         let final_model =
             some.then(|| one_shot::estimate(&finals, dim, delta, confidence)).flatten();
@@ -67,15 +78,8 @@ impl AuditReport {
                 one_shot::estimate_from_both(&largest(true), &largest(false), delta, confidence)
             })
             .flatten();
-        let refuted = lower_bound.epsilon > proven.get();
-        let mut notes = NOTES.map(str::to_owned).to_vec();
-        if 2.0 * rows.len() as f64 * delta >= 1.0 - confidence {
-            notes.push(
-                "δ is so large for so many canaries that hardly anything can refute an ε: take \
-                 fewer canaries for a lower bound"
-                    .to_owned(),
-            );
-        }
+        let proven = claim.epsilon;
+        let refuted = claim.is_refuted(&scores, ways) || lower_bound.epsilon > proven.get();
         Self {
             canaries: rows.len(),
             included: finals.len(),
@@ -86,8 +90,10 @@ impl AuditReport {
             final_model,
             all_rounds,
             lower_bound,
+            could_refute: Some(ways.most(delta)),
+            could_refute_the_claim: proven.is_finite().then(|| ways.could_refute(claim)),
             refuted,
-            notes,
+            notes: NOTES.map(str::to_owned).to_vec(),
         }
     }
 
@@ -104,11 +110,28 @@ impl AuditReport {
             None => "unknown".to_owned(),
         };
         format!(
-            "Audit: ε looks like {} from the final model, {} from all rounds; at least {:.2}",
+            "Audit: ε looks like {} from the final model, {} from all rounds; at least {:.2}{}",
             estimate(&self.final_model),
             estimate(&self.all_rounds),
-            self.lower_bound.epsilon
+            self.lower_bound.epsilon,
+            self.reach().map_or_else(String::new, |reach| format!("; {reach}"))
         )
+    }
+
+    /// What the audit could have refuted, in words; none in reports of older versions.
+    fn reach(&self) -> Option<String> {
+        let most = format!("could have refuted at most ε = {}", rounded_down(self.could_refute?));
+        Some(match self.could_refute_the_claim {
+            None => format!("{most}, and nothing was proven"),
+            Some(true) => format!(
+                "{most} as a bound, and the claim by its whole curve, had there been no noise"
+            ),
+            Some(false) => format!(
+                "{most}: can refute nothing here, for not even a run without any noise would \
+                 contradict {}",
+                short(self.proven)
+            ),
+        })
     }
 
     /// What to shout if the proven ε is refuted; `None` if it is not.
@@ -116,12 +139,12 @@ impl AuditReport {
     pub fn alarm(&self) -> Option<String> {
         self.refuted.then(|| {
             format!(
-                "THE GUARANTEE IS REFUTED: ε is at least {} with a confidence of {}, but {} was \
-                 proven. The program does not do what was priced: release nothing of this run, \
-                 and look for the mistake",
-                rounded_down(self.lower_bound.epsilon),
-                percent(self.confidence),
+                "THE GUARANTEE IS REFUTED: the privacy curve of ε = {} does not hold, with a confidence of {} (as a \
+                 bound: ε is at least {}). The program does not do what was priced: release \
+                 nothing of this run, and look for the mistake",
                 short(self.proven),
+                percent(self.confidence),
+                rounded_down(self.lower_bound.epsilon),
             )
         })
     }
@@ -173,6 +196,9 @@ impl fmt::Display for AuditReport {
                 rounded_down(epsilon)
             ),
         )?;
+        if let Some(reach) = self.reach() {
+            item(f, "its reach", &reach)?;
+        }
         let proven = if self.proven.is_finite() {
             format!("ε ≤ {}", self.proven.rounded_up(4))
         } else {

@@ -4,12 +4,14 @@ use dp_agg::{SecretSum, UpdateRule};
 use rand::{Rng, RngExt};
 
 use super::canaries::{Canaries, norm};
+use super::curve::Claim;
+use super::one_run::Ways;
 use super::report::AuditReport;
+use super::size;
 use crate::cohort::{CohortSampler, Sampling};
 use crate::config::{AuditConfig, RunConfig};
 use crate::error::SimError;
 use crate::keys::{Purpose, RunKeys, secret_rng};
-use dp_accounting::Epsilon;
 
 /// A canary that is to be clipped is so many times as long as the clip norm.
 const LONG: f64 = 2.0;
@@ -30,7 +32,11 @@ pub struct Audit {
     delta: f64,
     clients_per_round: f64,
     probability: f64,
+    /// Probability that a canary that is in takes part in a round at least.
+    seen: f64,
     sampler: CohortSampler,
+    /// Decides the directions.
+    key: [u8; 32],
     canaries: Canaries,
     trail: Trail,
 }
@@ -40,7 +46,9 @@ pub struct Audit {
 pub struct Trail {
     /// Rounds that were looked at.
     pub rounds: u32,
-    /// Which canaries are in. Kept, because with release noise these coins cannot be tossed again.
+    /// Which canaries are in. Kept, because with release noise these coins cannot be tossed again:
+    /// so a checkpoint tells them, as it tells other things that are not for publication. The
+    /// guesses look at [`evidence`](Self::evidence) alone, which is made from releases.
     pub included: Vec<bool>,
     /// The model's parameters before the first round.
     pub initial: Vec<f32>,
@@ -80,11 +88,15 @@ impl Audit {
         let CohortSampler::Poisson { probability, .. } = *sampler else {
             return Err(SimError::config("[audit]", "needs sampling = \"poisson\""));
         };
-        let count = audit.canaries as usize;
         let probability = probability.get();
+        let seen = 1.0 - (1.0 - probability).powf(f64::from(config.rounds.get()));
+        let count = match audit.canaries {
+            Some(count) => count as usize,
+            None => size::choose(config, sampler, initial.len(), seen, audit.confidence)?,
+        };
         // An attacker may know the canaries, so the seed decides their directions. Of the coins
         // the bound's confidence is a probability: with release noise they are tossed anew in
-        // every run, and no record tells them before its end.
+        // every run. Only its checkpoints know them before its end, for it must go on with them.
         let mut coins = secret_rng(config.noise, keys.round(0, initial).key(Purpose::CanaryCoins))?;
         let key = keys.canary_directions();
         Ok(Some(Self {
@@ -92,7 +104,9 @@ impl Audit {
             delta: config.delta.get(),
             clients_per_round: config.clients_per_round,
             probability,
-            sampler: CohortSampler::new(Sampling::Poisson, count, probability * count as f64)?,
+            seen,
+            sampler: canary_sampler(count, probability)?,
+            key,
             canaries: Canaries::new(&key, count, initial.len()),
             trail: Trail {
                 rounds: 0,
@@ -155,6 +169,13 @@ impl Audit {
     /// A sentence, if it is not one of such an audit.
     pub fn restore(&mut self, trail: Trail) -> Result<(), String> {
         let Trail { included, initial, largest, evidence, .. } = &trail;
+        let count = included.len();
+        if self.config.canaries.is_none() && count > 0 && count != self.canaries.count() {
+            // How many the claim asks for is decided once: another version may see it otherwise.
+            self.sampler =
+                canary_sampler(count, self.probability).map_err(|error| error.to_string())?;
+            self.canaries = Canaries::new(&self.key, count, self.canaries.dim());
+        }
         let counts = [included.len(), largest.len(), evidence.len()];
         if initial.len() != self.canaries.dim() || counts != [self.canaries.count(); 3] {
             return Err("its audit has other canaries".to_owned());
@@ -185,20 +206,21 @@ impl Audit {
             .collect()
     }
 
-    /// What the audit found, beside the ε that was proven for the same releases.
+    /// What the audit found, beside what was proven of the same releases.
     #[must_use]
-    pub fn report(&self, params: &[f32], proven: Epsilon) -> AuditReport {
+    pub fn report(&self, params: &[f32], claim: &Claim) -> AuditReport {
         let rows = self.rows(params);
         let Self { config, delta, trail, .. } = self;
-        AuditReport::new(
-            &rows,
-            trail.rounds,
-            trail.initial.len(),
-            *delta,
-            config.confidence,
-            proven,
-        )
+        let ways = Ways::new(rows.len(), self.seen, config.confidence)
+            .in_dimensions(self.canaries.dim(), self.probability);
+        let confidence = config.confidence;
+        AuditReport::new(&rows, &ways, trail.rounds, trail.initial.len(), *delta, confidence, claim)
     }
+}
+
+/// Draws canaries as the clients are drawn.
+fn canary_sampler(count: usize, probability: f64) -> Result<CohortSampler, SimError> {
+    CohortSampler::new(Sampling::Poisson, count, probability * count as f64)
 }
 
 /// `ln(1 − q + q·exp(s·y − s²/2))`: how much more likely the normal number `y` is if its mean is

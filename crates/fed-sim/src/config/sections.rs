@@ -225,23 +225,26 @@ pub enum Orders {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditConfig {
-    /// Canaries, of which a fair coin each decides whether it is in at all: 20 to 100,000.
-    pub canaries: u32,
+    /// Canaries, of which a fair coin each decides whether it is in at all: 20 to 100,000. Without
+    /// a number there are so many that the audit could refute what is claimed, 1,000 at least and
+    /// 20,000 at most: see [`crate::audit`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canaries: Option<u32>,
     /// Confidence of the intervals and of the lower bound, in `(0, 1)`.
     pub confidence: f64,
 }
 
 impl Default for AuditConfig {
-    /// 1000 canaries and 95 per cent.
+    /// As many canaries as the claim needs, and 95 per cent.
     fn default() -> Self {
-        Self { canaries: 1000, confidence: 0.95 }
+        Self { canaries: None, confidence: 0.95 }
     }
 }
 
 impl AuditConfig {
     pub(super) fn check(&self) -> Result<(), String> {
-        if !(20..=100_000).contains(&self.canaries) {
-            return Err(format!("canaries = {} must lie in [20, 100000]", self.canaries));
+        if let Some(canaries) = self.canaries.filter(|count| !(20..=100_000).contains(count)) {
+            return Err(format!("canaries = {canaries} must lie in [20, 100000]"));
         }
         if !(self.confidence > 0.0 && self.confidence < 1.0) {
             return Err(format!("confidence = {} must lie in (0, 1)", self.confidence));

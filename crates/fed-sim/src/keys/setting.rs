@@ -15,6 +15,7 @@ use dp_agg::{
 
 use crate::cohort::Sampling;
 use crate::config::{AggregationConfig, Algorithm, AuditConfig, ClientConfig, RunConfig};
+use crate::plan;
 use crate::server::ServerOptimizer;
 
 /// The text of a configuration.
@@ -63,8 +64,19 @@ pub fn encode(config: &RunConfig) -> String {
     text.client(client);
     text.aggregation(aggregation);
     text.server(server);
-    if let Some(AuditConfig { canaries, confidence: _ }) = audit {
-        text.word("audit.canaries", canaries);
+    match audit {
+        None => {}
+        Some(AuditConfig { canaries: Some(canaries), confidence: _ }) => {
+            text.word("audit.canaries", canaries);
+        }
+        // What the claim asks for, and what decides that.
+        Some(AuditConfig { canaries: None, confidence }) => {
+            text.word("audit.canaries", "chosen");
+            text.word("rounds", config.rounds);
+            text.number("delta", config.delta.get());
+            text.number("audit.confidence", *confidence);
+            text.word("accounting", plan::describe_accounting(&config.accounting));
+        }
     }
     text.0
 }

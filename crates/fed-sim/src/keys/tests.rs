@@ -181,7 +181,7 @@ fn settings() -> Vec<RunConfig> {
     ] {
         add(&server(optimizer));
     }
-    for canaries in [20, 21] {
+    for canaries in [Some(20), Some(21), None] {
         add(&|config| config.audit = Some(AuditConfig { canaries, confidence: 0.9 }));
     }
     list
@@ -237,7 +237,7 @@ fn what_decides_nothing_is_in_no_key() {
     other.data.source = fed_data::Choice::Synthetic;
     assert!(keys(&other) == keys(&config()));
     let audited = |confidence| {
-        let audit = Some(AuditConfig { canaries: 20, confidence });
+        let audit = Some(AuditConfig { canaries: Some(20), confidence });
         keys(&RunConfig { audit, ..config() })
     };
     assert!(audited(0.9) == audited(0.99));
