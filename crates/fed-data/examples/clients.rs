@@ -24,7 +24,7 @@ fn main() -> Result<(), fed_data::DataError> {
     }
 
     let client = data.train.client(0);
-    let rng = ShuffleSeed::new([0; 32]).rng(0);
+    let rng = ShuffleSeed::new([0; 32]).rng(&data.train.client_id(0));
     for batch in BatchPlan::new(32, 1).batches(&client, rng) {
         println!("{}: a batch of labels {:?}", data.train.client_id(0), batch.labels);
     }

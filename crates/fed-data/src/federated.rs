@@ -10,7 +10,8 @@ use crate::examples::Examples;
 /// A population may be far larger than memory: nothing is asked of a client before it is drawn.
 /// Every implementor keeps: `client(i)` gives the same examples in the same order whenever it is
 /// called; `num_examples(i) == client(i).len()`; rows are `width()` wide; labels are below
-/// `classes()`.
+/// `classes()`; no two clients have the same id. A client is its id: neither that nor its examples
+/// depend on who else is in the population, which only moves its index.
 pub trait FederatedData: Send + Sync {
     /// Number of clients.
     fn num_clients(&self) -> usize;

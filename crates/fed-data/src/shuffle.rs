@@ -1,31 +1,51 @@
 //! The order in which a client visits its examples.
 
+use std::fmt;
+
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
 
-/// One shuffle stream for every client of every round, from one key.
+/// One shuffle stream for every client of a round, from one key of the round.
 ///
-/// A client drawn in two rounds visits its examples in two different orders; the order does not
-/// depend on which other clients were drawn nor on who trains it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The stream of a client is that of the SHA-256 of the key and the client's id, so the order of
+/// its examples depends on these two alone: not on its place in the population, nor on who else
+/// is in the population or was drawn, nor on who trains it. Under another key a client visits its
+/// examples in another order.
+///
+/// Where the noise is that of a release the key is as secret as the noise, so it is never printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ShuffleSeed {
     key: [u8; 32],
 }
 
 impl ShuffleSeed {
-    /// The streams under `key`, which should be derived from the root seed and the round.
+    /// The streams under `key`, which should be a round's own.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
         Self { key }
     }
 
-    /// The generator of client `index`.
+    /// The generator of the client with this id.
+    ///
+    /// # Examples
+    /// ```
+    /// use fed_data::ShuffleSeed;
+    /// use rand::Rng;
+    ///
+    /// let round = ShuffleSeed::new([7; 32]);
+    /// assert_eq!(round.rng("f0000_14").next_u64(), round.rng("f0000_14").next_u64());
+    /// assert_ne!(round.rng("f0000_14").next_u64(), round.rng("f0001_41").next_u64());
+    /// ```
     #[must_use]
-    pub fn rng(&self, index: usize) -> impl Rng + use<> {
-        let mut rng = ChaCha8Rng::from_seed(self.key);
-        rng.set_stream(index as u64);
-        rng
+    pub fn rng(&self, id: &str) -> impl Rng + use<> {
+        let mut hasher = Sha256::new();
+        // Purpose and key have fixed lengths, so no two ids are hashed alike.
+        hasher.update(b"fed-data: shuffle of one client/");
+        hasher.update(self.key);
+        hasher.update(id.as_bytes());
+        ChaCha8Rng::from_seed(hasher.finalize().into())
     }
 
     /// Fills `order` with a uniform permutation of `0..order.len()` for one epoch of a client;
@@ -38,22 +58,69 @@ impl ShuffleSeed {
     }
 }
 
+impl fmt::Debug for ShuffleSeed {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShuffleSeed").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn order(key: u8, client: &str) -> [u32; 40] {
+        let mut order = [0; 40];
+        ShuffleSeed::permute(&mut order, &mut ShuffleSeed::new([key; 32]).rng(client));
+        order
+    }
+
     #[test]
     fn clients_and_keys_have_orders_of_their_own() {
-        let order = |key: u8, client| {
-            let mut order = [0; 40];
-            ShuffleSeed::permute(&mut order, &mut ShuffleSeed::new([key; 32]).rng(client));
-            order
-        };
-        assert_eq!(order(1, 5), order(1, 5));
-        assert_ne!(order(1, 5), order(1, 6));
-        assert_ne!(order(1, 5), order(2, 5));
-        let mut sorted = order(1, 5);
+        assert_eq!(order(1, "five"), order(1, "five"));
+        assert_ne!(order(1, "five"), order(2, "five"));
+        let mut sorted = order(1, "five");
         sorted.sort_unstable();
         assert!(sorted.iter().enumerate().all(|(i, &x)| i as u32 == x));
+    }
+
+    /// Empty, long, with blanks, zeros and letters that look alike or contain one another.
+    #[test]
+    fn ids_that_are_nearly_alike_have_orders_of_their_own() {
+        let long = "x".repeat(1000);
+        let ids = [
+            "",
+            " ",
+            "\0",
+            "\0\0",
+            "a",
+            "A",
+            "a ",
+            " a",
+            "a\n",
+            "aa",
+            "a_0",
+            "a_00",
+            "0",
+            "00",
+            "é",
+            "e\u{301}",
+            &long,
+            &long[1..],
+        ];
+        let orders: std::collections::HashSet<_> = ids.iter().map(|id| order(1, id)).collect();
+        assert_eq!(orders.len(), ids.len());
+    }
+
+    /// Changing these numbers changes every run that shuffles: allowed, and announced.
+    #[test]
+    fn the_first_draws_are_stable() {
+        let draw = |id| ShuffleSeed::new([7; 32]).rng(id).next_u64();
+        assert_eq!([draw("f0000_14"), draw("")], [1685703132024761456, 17184322303802613461]);
+    }
+
+    #[test]
+    fn the_key_is_not_printed() {
+        assert_eq!(format!("{:?}", ShuffleSeed::new([201; 32])), "ShuffleSeed { .. }");
     }
 }

@@ -4,6 +4,8 @@
 //! rule while it is still warm, into a secret sum of its own; the sums are exact, so neither the
 //! number of workers nor the way the clients fell to them changes a bit of the result.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +35,8 @@ pub(crate) trait ClientTrainer: Send {
     ) -> Result<(), LearnError>;
 }
 
-/// One client's part of a cohort.
+/// One client's part of a cohort: everything that its update may depend on, and nothing that
+/// another client could change.
 pub(crate) struct ClientJob<'a> {
     /// Broadcast parameters.
     pub(crate) params: &'a [f32],
@@ -41,8 +44,18 @@ pub(crate) struct ClientJob<'a> {
     pub(crate) examples: &'a Examples<'a>,
     /// What to do.
     pub(crate) work: &'a LocalWork<'a>,
-    /// In which order the examples are visited.
-    pub(crate) order: VisitOrder,
+    /// The client's id.
+    id: Cow<'a, str>,
+    /// Key of the shuffle streams; `None`: examples are visited as they lie.
+    shuffle: Option<ShuffleSeed>,
+}
+
+impl ClientJob<'_> {
+    /// Fills `rows` with the examples in the order in which the client visits them.
+    pub(crate) fn order(&self, rows: &mut Vec<u32>) {
+        let rng = self.shuffle.map(|seed| seed.rng(&self.id));
+        self.work.batch_plan().order(rows, self.examples.len(), rng);
+    }
 }
 
 /// What local work gives.
@@ -64,37 +77,6 @@ pub(crate) enum Outcome<'a> {
     Update(&'a [f32]),
 }
 
-/// In which order a client visits its examples.
-#[derive(Clone, Copy)]
-pub(crate) struct VisitOrder {
-    /// Index of the client in the population, the number of its shuffle stream.
-    pub(crate) client: usize,
-    /// Key of the shuffle streams; `None`: as they lie.
-    pub(crate) shuffle: Option<ShuffleSeed>,
-}
-
-impl VisitOrder {
-    /// Fills `rows` with the visits of all epochs, one after another: `epochs · examples` rows.
-    ///
-    /// Each epoch is a fresh permutation. Batches are cut from this one stream, so with several
-    /// epochs a batch may hold the end of one and the beginning of the next, and only the very
-    /// last batch may be smaller.
-    pub(crate) fn fill(self, rows: &mut Vec<u32>, examples: usize, epochs: usize) {
-        rows.clear();
-        rows.resize(examples * epochs, 0);
-        if examples == 0 {
-            return;
-        }
-        let mut rng = self.shuffle.map(|seed| seed.rng(self.client));
-        for epoch in rows.chunks_exact_mut(examples) {
-            match &mut rng {
-                Some(rng) => ShuffleSeed::permute(epoch, rng),
-                None => epoch.iter_mut().zip(0..).for_each(|(row, index)| *row = index),
-            }
-        }
-    }
-}
-
 /// What one worker brings back.
 #[derive(Default)]
 struct Part {
@@ -111,6 +93,7 @@ pub(crate) struct Sink<'a> {
     group: &'a [ClientJob<'a>],
     /// Places of the group's clients in the cohort.
     places: &'a [usize],
+    cohort: &'a [usize],
     sum: &'a mut SecretSum,
     reports: &'a mut Vec<(usize, ClientReport)>,
 }
@@ -155,8 +138,9 @@ impl Sink<'_> {
         // A broken client's metrics are as broken as its update.
         let (metrics, batches) =
             if verdict.finite { (metrics, batches) } else { Default::default() };
-        let client = self.group[index].order.client;
-        self.reports.push((self.places[index], ClientReport { client, verdict, metrics, batches }));
+        let place = self.places[index];
+        let client = self.cohort[place];
+        self.reports.push((place, ClientReport { client, verdict, metrics, batches }));
     }
 }
 
@@ -262,7 +246,9 @@ fn train_group(
     let examples: Vec<_> =
         places.iter().map(|&place| job.population.client(job.cohort[place])).collect();
     let failure = places.iter().zip(&examples).filter_map(|(&place, examples)| {
-        Some((place, check_examples(spec, job.cohort[place], examples).err()?))
+        let client = job.cohort[place];
+        let check = check_examples(spec, client, examples);
+        Some((place, check.and_then(|()| check_visits(job.work, client, examples.len())).err()?))
     });
     if let Some(first) = failure.min_by_key(|(place, _)| *place) {
         return Err(first);
@@ -274,7 +260,8 @@ fn train_group(
             params: job.params,
             examples,
             work: job.work,
-            order: VisitOrder { client: job.cohort[place], shuffle: job.shuffle },
+            id: job.population.client_id(job.cohort[place]),
+            shuffle: job.shuffle,
         })
         .collect();
     let sum = part.sum.get_or_insert_with(|| SecretSum::open(job.rule, spec.dim()));
@@ -283,6 +270,7 @@ fn train_group(
         params: job.params,
         group: &group,
         places,
+        cohort: job.cohort,
         sum,
         reports: &mut part.reports,
     };
@@ -356,7 +344,7 @@ fn longest_first(job: &CohortJob<'_>) -> Vec<usize> {
     places
 }
 
-/// Whether parameters, population and velocity fit the network.
+/// Whether parameters, population and velocity fit the network, and the cohort is one.
 pub(crate) fn check(spec: &MlpSpec, job: &CohortJob<'_>) -> Result<(), LearnError> {
     check_params(spec, job.params)?;
     if let LocalWork::Mime { velocity, .. } = job.work {
@@ -365,7 +353,46 @@ pub(crate) fn check(spec: &MlpSpec, job: &CohortJob<'_>) -> Result<(), LearnErro
     if job.cohort.is_empty() {
         return Ok(());
     }
-    expect("the number of features of an example", spec.inputs(), job.population.width())
+    expect("the number of features of an example", spec.inputs(), job.population.width())?;
+    check_cohort(job)
+}
+
+/// Whether every client of the cohort is somebody, and nobody is in it twice: neither by index
+/// nor by id, of which each has one part and one stream of random numbers.
+fn check_cohort(job: &CohortJob<'_>) -> Result<(), LearnError> {
+    let refuse = |reason| Err(LearnError::Cohort { reason });
+    let clients = job.population.num_clients();
+    if let Some(pair) = job.cohort.windows(2).find(|pair| pair[0] >= pair[1]) {
+        return refuse(format!(
+            "names client {} after client {}; each client is drawn once, in ascending order",
+            pair[1], pair[0]
+        ));
+    }
+    if let Some(client) = job.cohort.iter().find(|&&client| client >= clients) {
+        return refuse(format!("names client {client} of a population of {clients}"));
+    }
+    let mut ids = HashSet::with_capacity(job.cohort.len());
+    match job.cohort.iter().find(|&&client| !ids.insert(job.population.client_id(client))) {
+        Some(&client) => refuse(format!(
+            "has two clients with the id {:?}; give every client an id of its own",
+            job.population.client_id(client)
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether the visits of a client with so many examples can be counted in 32 bits, by all devices.
+fn check_visits(work: &LocalWork<'_>, client: usize, examples: usize) -> Result<(), LearnError> {
+    match work.batch_plan().visits(examples) {
+        Some(visits) if i32::try_from(visits).is_ok() => Ok(()),
+        _ => {
+            let epochs = match work {
+                LocalWork::Sgd(sgd) | LocalWork::Mime { sgd, .. } => sgd.epochs.get(),
+                LocalWork::Gradient { .. } => 1,
+            };
+            Err(LearnError::Visits { client, examples, epochs })
+        }
+    }
 }
 
 /// Whether the parameters fit the network.

@@ -20,7 +20,7 @@ mod vector_unit;
 
 use std::num::NonZeroUsize;
 
-use fed_data::Examples;
+use fed_data::{BatchPlan, Examples};
 use pulp::Arch;
 
 use self::network::{Descent, Network, Step};
@@ -142,7 +142,7 @@ impl CpuTrainer {
             initial: client.params,
             drift,
         };
-        client.order.fill(&mut self.visits, client.examples.len(), sgd.epochs.get());
+        client.order(&mut self.visits);
         pixels::look_ahead(client.examples);
         self.network.reserve(sgd.batch_size.get().min(self.visits.len()));
         self.network.set_weights(client.params);
@@ -150,7 +150,7 @@ impl CpuTrainer {
             self.network.clear_accumulator();
         }
         let (mut metrics, mut batches) = (Metrics::default(), 0);
-        for rows in self.visits.chunks(sgd.batch_size.get()) {
+        for rows in client.work.batch_plan().cut(&self.visits) {
             self.network.load(client.examples, rows);
             metrics += self.network.step(&Step::Descend(descent));
             batches += 1;
@@ -166,18 +166,18 @@ impl CpuTrainer {
     ) -> (Metrics, u64) {
         let examples = client.examples.len();
         let block = batch_size.get().min(GRADIENT_BLOCK);
-        client.order.fill(&mut self.visits, examples, 1);
+        client.order(&mut self.visits);
         pixels::look_ahead(client.examples);
         self.network.reserve(block.min(examples));
         self.network.set_weights(client.params);
         self.network.clear_accumulator();
         let step = Step::Accumulate { scale: 1.0 / examples as f32 };
         let mut metrics = Metrics::default();
-        for rows in self.visits.chunks(block) {
+        for rows in BatchPlan::new(block, 1).cut(&self.visits) {
             self.network.load(client.examples, rows);
             metrics += self.network.step(&step);
         }
-        (metrics, examples.div_ceil(batch_size.get()) as u64)
+        (metrics, client.work.batch_plan().count(examples) as u64)
     }
 }
 

@@ -24,6 +24,25 @@ pub enum LearnError {
         /// Number of classes of the network.
         classes: usize,
     },
+    /// A cohort that no sampler draws.
+    #[error("the cohort {reason}")]
+    Cohort {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// More visits than can be counted.
+    #[error(
+        "client {client} has {examples} examples: {epochs} epochs over them are too many; at most \
+         2147483647 visits of examples are possible"
+    )]
+    Visits {
+        /// Index of the client in the population.
+        client: usize,
+        /// Its number of examples.
+        examples: usize,
+        /// Number of epochs.
+        epochs: usize,
+    },
     /// The device of a back end is not there or failed.
     #[error("{backend}: {message}")]
     Device {

@@ -22,13 +22,14 @@ pub struct CohortJob<'a> {
     pub params: &'a [f32],
     /// The population.
     pub population: &'a dyn FederatedData,
-    /// Indices of the drawn clients, ascending. May be empty.
+    /// Indices of the drawn clients, ascending and distinct. May be empty.
     pub cohort: &'a [usize],
     /// The rule that every update must pass.
     pub rule: &'a UpdateRule,
     /// What a client does with the parameters.
     pub work: &'a LocalWork<'a>,
-    /// Streams of the clients' shuffles; `None`: examples are visited as they lie.
+    /// Streams of the clients' shuffles, one for each id; `None`: examples are visited as they
+    /// lie.
     pub shuffle: Option<ShuffleSeed>,
 }
 
@@ -91,6 +92,15 @@ impl std::ops::AddAssign for Metrics {
 /// Every learner keeps, whatever its back end and its number of workers: the result is the same
 /// bit for bit for the same job; the updates differ between learners by rounding alone; reports
 /// come in cohort order; a client without examples gives zeros.
+///
+/// **One client moves nobody else's update.** What a client adds to the sum, and what is reported
+/// of it, depends on that client's examples, on what is broadcast (parameters, rule, work), and on
+/// randomness that is its own (its [shuffle stream](ShuffleSeed), found by its id) or secret; on
+/// nothing else, to the last bit. Not on its index, nor on who else is in the population or the
+/// cohort, who shares its worker or its group on a device, nor on what was trained before. The
+/// sum is exact, so with a client and without it two sums differ by that client's clipped update:
+/// the guarantee rests on it. An error is all that a client can do to others: then nobody's
+/// update is released.
 pub trait Learner: Send + Sync {
     /// The network.
     fn spec(&self) -> &MlpSpec;

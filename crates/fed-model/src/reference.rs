@@ -101,7 +101,7 @@ pub fn local_update(
     let mut weights = params.to_vec();
     let mut velocity = vec![0.0; params.len()];
     let mut metrics = Metrics::default();
-    for rows in visits.chunks(sgd.batch_size.get()) {
+    for rows in work.batch_plan().cut(visits) {
         let (gradient, batch) = gradient(spec, &weights, examples, rows);
         metrics += batch;
         for i in 0..weights.len() {
@@ -217,20 +217,14 @@ impl ClientTrainer for ReferenceTrainer {
         send: &mut dyn FnMut(usize, Trained<'_>),
     ) -> Result<(), LearnError> {
         for (index, client) in group.iter().enumerate() {
-            let (epochs, batch_size) = match client.work {
-                LocalWork::Sgd(sgd) | LocalWork::Mime { sgd, .. } => {
-                    (sgd.epochs.get(), sgd.batch_size)
-                }
-                LocalWork::Gradient { batch_size } => (1, *batch_size),
-            };
             let mut visits = Vec::new();
-            client.order.fill(&mut visits, client.examples.len(), epochs);
+            client.order(&mut visits);
             let params = widen(client.params);
             let (update, metrics) =
                 local_update(&self.spec, &params, client.examples, &visits, client.work);
             self.update.clear();
             self.update.extend(update.iter().map(|&value| value as f32));
-            let batches = visits.len().div_ceil(batch_size.get()) as u64;
+            let batches = client.work.batch_plan().count(client.examples.len()) as u64;
             send(index, Trained { outcome: Outcome::Update(&self.update), metrics, batches });
         }
         Ok(())

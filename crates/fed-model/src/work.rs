@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use fed_data::BatchPlan;
 use serde::{Deserialize, Serialize};
 
 /// Local training by stochastic gradient descent.
@@ -13,8 +14,7 @@ pub struct LocalSgd {
     pub momentum: f64,
     /// Examples a batch; the one partial batch at the end is kept and averaged over its own size.
     pub batch_size: NonZeroUsize,
-    /// Passes over the client's examples, each in an order of its own. Batches are cut from the one
-    /// stream of all passes, so one may hold the end of a pass and the beginning of the next.
+    /// Epochs, each in an order of its own. [`BatchPlan`] says how they are cut into batches.
     pub epochs: NonZeroUsize,
     /// Strength `µ ≥ 0` of the proximal term `µ·(w − w₀)` that FedProx adds to each gradient; 0: none.
     pub proximal: f64,
@@ -40,4 +40,17 @@ pub enum LocalWork<'a> {
         /// Examples a batch; the result does not depend on it beyond rounding.
         batch_size: NonZeroUsize,
     },
+}
+
+impl LocalWork<'_> {
+    /// How a client's examples are cut into batches.
+    #[must_use]
+    pub fn batch_plan(&self) -> BatchPlan {
+        match self {
+            Self::Sgd(sgd) | Self::Mime { sgd, .. } => {
+                BatchPlan::new(sgd.batch_size.get(), sgd.epochs.get())
+            }
+            Self::Gradient { batch_size } => BatchPlan::new(batch_size.get(), 1),
+        }
+    }
 }

@@ -279,3 +279,79 @@ fn what_does_not_fit_is_an_error_that_says_what() {
         assert!(matches!(error, Some(LearnError::Shape { .. })));
     }
 }
+
+/// Shuffle, repeat, batch, in that order: the stream of all epochs is cut into batches, here by
+/// hand. 5 examples in batches of 32 are one batch of 20 after four epochs.
+#[test]
+fn epochs_follow_one_another_in_one_stream_of_batches() {
+    let spec = MlpSpec::new([13, 9, 7, 5]);
+    let sizes = [5, 11, 1, 23, 0];
+    let population = Population::random(&spec, &sizes, 71);
+    let params = random_params(&spec, 72);
+    let seed = ShuffleSeed::new([73; 32]);
+    for (batch, epochs, batches) in [
+        (32, 4, [1, 2, 1, 3, 0]),
+        (4, 2, [3, 6, 1, 12, 0]),
+        (5, 3, [3, 7, 1, 14, 0]),
+        (200, 5, [1, 1, 1, 1, 0]),
+        (1, 2, [10, 22, 2, 46, 0]),
+    ] {
+        let sgd = LocalSgd { epochs: nonzero(epochs), ..sgd(0.1, batch) };
+        let work = LocalWork::Sgd(sgd);
+        for (client, &size) in sizes.iter().enumerate() {
+            let mut rng = seed.rng(&format!("client{client}"));
+            let mut visits = Vec::new();
+            for _ in 0..epochs {
+                let mut order = vec![0; size];
+                ShuffleSeed::permute(&mut order, &mut rng);
+                visits.extend(order);
+            }
+            let start: Vec<f64> = params.iter().copied().map(f64::from).collect();
+            let mut weights = start.clone();
+            let mut taken = 0;
+            while !visits.is_empty() {
+                let rest = visits.split_off(batch.min(visits.len()));
+                let examples = &population.clients[client];
+                let (gradient, _) =
+                    fed_model::reference::gradient(&spec, &weights, examples, &visits);
+                weights.iter_mut().zip(gradient).for_each(|(weight, g)| *weight -= 0.1 * g);
+                visits = rest;
+                taken += 1;
+            }
+            let truth: Vec<f32> = start.iter().zip(&weights).map(|(a, b)| (a - b) as f32).collect();
+            assert_eq!(taken, batches[client], "{batch} examples a batch, {epochs} epochs");
+            let reference = Box::new(ReferenceLearner::new(spec.clone())) as Box<dyn Learner>;
+            for learner in learners(&spec, 2).into_iter().chain([reference]) {
+                let (ours, report) =
+                    update_of(&*learner, &params, &population, client, &work, Some(seed));
+                assert_eq!(report.batches, taken, "{}", learner.describe());
+                assert_eq!(report.metrics.examples, (size * epochs) as u64);
+                if size > 0 {
+                    assert!(distance(&ours, &truth) < 5e-6, "{}", learner.describe());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn more_visits_than_can_be_counted_are_refused() {
+    let (spec, population, params) = small();
+    let rule = UpdateRule::default();
+    let epochs = nonzero(usize::MAX / 2);
+    let work = LocalWork::Sgd(LocalSgd { epochs, ..sgd(0.1, 8) });
+    for learner in learners(&spec, 1) {
+        let job = CohortJob {
+            params: &params,
+            population: &population,
+            cohort: &[1, 2],
+            rule: &rule,
+            work: &work,
+            shuffle: None,
+        };
+        let error = learner.train_cohort(&job).err().expect("it would never end");
+        assert!(matches!(error, LearnError::Visits { client: 2, examples: 23, .. }), "{error}");
+        // A client without examples has no visits, however often it goes through them.
+        assert!(learner.train_cohort(&CohortJob { cohort: &[1], ..job }).is_ok());
+    }
+}

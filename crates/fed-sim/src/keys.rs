@@ -148,9 +148,10 @@ impl RoundKeys {
     }
 }
 
-/// A generator for what nobody may draw again: who takes part, and which canaries are in. A cohort
-/// that an adversary can draw again amplifies nothing, so where the noise is that of a release it
-/// takes the system's entropy, and `key`, which a seed decides, says nothing about it.
+/// A generator for what nobody may draw again: who takes part, in which order clients visit their
+/// examples, and which canaries are in. A cohort that an adversary can draw again amplifies
+/// nothing, so where the noise is that of a release it takes the system's entropy, and `key`, which
+/// a seed decides, says nothing about it.
 ///
 /// # Errors
 /// [`SimError::Io`] if the system gives no entropy.

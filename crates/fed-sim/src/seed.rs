@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Stream {
     /// Initial weights (round 0 of the run alone).
     Init,
-    /// The order in which clients visit their examples.
+    /// The order in which clients visit their examples: one key a round, from which each client's
+    /// stream is found by its id. With release noise it comes from elsewhere.
     Shuffle,
 }
 

@@ -11,6 +11,7 @@ use dp_agg::mistake::{Mistake, made};
 use dp_agg::{Aggregator, Noise, NoiseMode, NoiseSource, NoiseSpec, SecretSum, Zeroing};
 use fed_data::{Examples, FederatedData, ShuffleSeed};
 use fed_model::{CohortJob, CohortSum, Learner, LocalWork, Metrics};
+use rand::Rng;
 
 use crate::audit::{Audit, AuditReport, Claim};
 use crate::cohort::CohortSampler;
@@ -315,6 +316,7 @@ impl<'a> Simulation<'a> {
         let spec = self.aggregator.noise(self.learner.dim());
         let ahead = self.config.noise == NoiseMode::Release;
         let canary_key = keys.key(Purpose::CanaryCohort);
+        let shuffle = self.shuffle()?;
         let mut canary_rng = match &self.audit {
             Some(_) => Some(secret_rng(self.config.noise, canary_key)?),
             None => None,
@@ -325,8 +327,8 @@ impl<'a> Simulation<'a> {
                 let canaries = canaries.map(|(audit, rng)| audit.sum(&rule, rng));
                 (ahead.then(|| spec.draw(&NoiseSource::Release)), canaries)
             });
-            let trained = self.train(cohort);
-            let velocity = self.mime_step(cohort);
+            let trained = self.train(cohort, shuffle);
+            let velocity = self.mime_step(cohort, shuffle);
             let drawn = meanwhile.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause));
             (trained, velocity, drawn)
         });
@@ -438,8 +440,21 @@ impl<'a> Simulation<'a> {
         self.keys.round(self.round, self.server.params())
     }
 
+    /// The streams in which the clients of the round that comes next visit their examples;
+    /// `None`: as they lie. Kept nowhere but in the round. The key may not be one of the run's,
+    /// which change with the data: no client moves another's order.
+    fn shuffle(&self) -> Result<Option<ShuffleSeed>, SimError> {
+        if !self.config.client.shuffle {
+            return Ok(None);
+        }
+        let seeded = self.config.seed.key(Stream::Shuffle, u64::from(self.round));
+        let mut key = [0; 32];
+        secret_rng(self.config.noise, seeded)?.fill_bytes(&mut key);
+        Ok(Some(ShuffleSeed::new(key)))
+    }
+
     /// Trains a cohort from the current parameters.
-    fn train(&self, cohort: &[usize]) -> Result<CohortSum, SimError> {
+    fn train(&self, cohort: &[usize], shuffle: Option<ShuffleSeed>) -> Result<CohortSum, SimError> {
         let client = &self.config.client;
         let work = match client.algorithm {
             Algorithm::Sgd => LocalWork::Sgd(client.local_sgd()),
@@ -450,7 +465,7 @@ impl<'a> Simulation<'a> {
                 LocalWork::Mime { sgd, momentum: client.momentum, velocity: &self.mime_velocity }
             }
         };
-        self.train_cohort(cohort, &work, &self.aggregator.rule())
+        self.train_cohort(cohort, &work, &self.aggregator.rule(), shuffle)
     }
 
     fn train_cohort(
@@ -458,15 +473,15 @@ impl<'a> Simulation<'a> {
         cohort: &[usize],
         work: &LocalWork<'_>,
         rule: &dp_agg::UpdateRule,
+        shuffle: Option<ShuffleSeed>,
     ) -> Result<CohortSum, SimError> {
-        let key = self.config.seed.key(Stream::Shuffle, u64::from(self.round));
         let job = CohortJob {
             params: self.server.params(),
             population: self.population,
             cohort,
             rule,
             work,
-            shuffle: self.config.client.shuffle.then(|| ShuffleSeed::new(key)),
+            shuffle,
         };
         self.learner
             .train_cohort(&job)
@@ -475,13 +490,17 @@ impl<'a> Simulation<'a> {
 
     /// Mime Lite's second pass: the mean gradient at the broadcast parameters (weighted as the
     /// updates are) moves the velocity that the next round's clients use. `None` for the other algorithms.
-    fn mime_step(&self, cohort: &[usize]) -> Result<Option<Vec<f32>>, SimError> {
+    fn mime_step(
+        &self,
+        cohort: &[usize],
+        shuffle: Option<ShuffleSeed>,
+    ) -> Result<Option<Vec<f32>>, SimError> {
         if self.config.client.algorithm != Algorithm::MimeLite {
             return Ok(None);
         }
         let mut mean = dp_agg::PlainMean::new(self.aggregator.rule().weighting);
         let work = LocalWork::Gradient { batch_size: self.config.client.batch_size };
-        let gradients = self.train_cohort(cohort, &work, &mean.rule())?;
+        let gradients = self.train_cohort(cohort, &work, &mean.rule(), shuffle)?;
         let none = Noise::none(gradients.sum.dim(), mean.rule().grid());
         let gradient = mean.release(gradients.sum, none)?.mean;
         if !gradient.iter().all(|value| value.is_finite()) {

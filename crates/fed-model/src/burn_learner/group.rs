@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
 use dp_agg::SummedClient;
-use fed_data::Examples;
+use fed_data::{BatchPlan, Examples};
 
 use super::batches::{self, Batches, Transport, Visits};
 use super::clip;
@@ -46,20 +46,19 @@ enum Step {
 /// How local work is cut into steps.
 struct Plan {
     step: Step,
-    epochs: usize,
-    /// Examples a batch, as reported.
-    batch: usize,
+    /// The batches, as reported.
+    batches: BatchPlan,
     /// Rows a step.
     block: usize,
 }
 
 impl Plan {
     fn new(work: &LocalWork<'_>) -> Self {
+        let batches = work.batch_plan();
         let (sgd, drift) = match work {
             LocalWork::Gradient { batch_size } => {
-                let batch = batch_size.get();
-                let block = batch.min(GRADIENT_BLOCK);
-                return Self { step: Step::Accumulate, epochs: 1, batch, block };
+                let block = batch_size.get().min(GRADIENT_BLOCK);
+                return Self { step: Step::Accumulate, batches, block };
             }
             LocalWork::Mime { sgd, .. } => (sgd, true),
             LocalWork::Sgd(sgd) => (sgd, false),
@@ -67,8 +66,7 @@ impl Plan {
         let plain = !drift && sgd.momentum.abs() + sgd.proximal.abs() <= 0.0;
         let rate = sgd.learning_rate as f32;
         let step = if plain { Step::Add { rate } } else { Step::Descend(*sgd) };
-        let batch = sgd.batch_size.get();
-        Self { step, epochs: sgd.epochs.get(), batch, block: batch }
+        Self { step, batches, block: sgd.batch_size.get() }
     }
 
     /// The factor of the gradient of a row, from the client's visits and its rows in the step.
@@ -148,7 +146,7 @@ impl GroupTrainer {
         let plan = Plan::new(group[0].work);
         let order = |client: &ClientJob<'_>| {
             let mut rows = Vec::new();
-            client.order.fill(&mut rows, client.examples.len(), plan.epochs);
+            client.order(&mut rows);
             rows
         };
         let orders: Vec<Vec<u32>> = group.iter().map(order).collect();
@@ -252,7 +250,7 @@ impl GroupTrainer {
         visits: &[Visits<'_>],
         logits: Vec<TensorData>,
     ) -> Result<Vec<(Metrics, u64)>, LearnError> {
-        let batches = |client: &Visits<'_>| client.rows.len().div_ceil(plan.batch) as u64;
+        let batches = |client: &Visits<'_>| plan.batches.count(client.examples.len()) as u64;
         let mut trained: Vec<_> =
             visits.iter().map(|client| (Metrics::default(), batches(client))).collect();
         for (step, logits) in logits.into_iter().enumerate() {

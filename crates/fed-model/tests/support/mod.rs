@@ -118,7 +118,7 @@ pub(crate) fn sgd(learning_rate: f64, batch_size: usize) -> LocalSgd {
 pub(crate) fn train(
     learner: &dyn Learner,
     params: &[f32],
-    population: &Population,
+    population: &dyn FederatedData,
     cohort: &[usize],
     work: &LocalWork<'_>,
     shuffle: Option<ShuffleSeed>,
@@ -132,7 +132,7 @@ pub(crate) fn train(
 pub(crate) fn update_of(
     learner: &dyn Learner,
     params: &[f32],
-    population: &Population,
+    population: &dyn FederatedData,
     client: usize,
     work: &LocalWork<'_>,
     shuffle: Option<ShuffleSeed>,

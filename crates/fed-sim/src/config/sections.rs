@@ -77,7 +77,11 @@ pub struct ClientConfig {
     pub momentum: f64,
     /// Examples a batch; the last partial batch is kept.
     pub batch_size: NonZeroUsize,
-    /// Passes over the client's examples.
+    /// Epochs, at least 1: passes over the client's examples, each in a new order with `shuffle`.
+    /// They follow one another in one stream that is cut into batches, as in TensorFlow's
+    /// `shuffle`, `repeat`, `batch`: a batch may hold the end of one epoch and the beginning of
+    /// the next, and only the last of a round may be smaller. 5 examples in batches of 32 with 4
+    /// epochs are one batch of 20 ([`fed_data::BatchPlan`]).
     pub epochs: NonZeroUsize,
     /// Strength of FedProx's proximal term; 0: none.
     pub proximal: f64,

@@ -1,5 +1,7 @@
 //! A population of thirty tiny clients and a learner for them.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::num::NonZeroUsize;
 
 use fed_data::{Examples, Split};
