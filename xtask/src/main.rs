@@ -8,6 +8,7 @@
 mod backend;
 mod checked;
 mod commands;
+mod count;
 mod failure;
 mod interrupt;
 mod jobs;

@@ -209,7 +209,7 @@ fn values_out_of_range_and_missing_ones_are_usage_errors() {
         ("--clients 50", "--clients NaN", &["above 0"]),
         ("--rounds 100", "--rounds 0", &["--rounds"]),
         ("--rounds 100", "--rounds 1.5", &["--rounds", "not a whole number from 1"]),
-        ("--rounds 100", "--rounds 1e3", &["--rounds", "not a whole number from 1", "in digits"]),
+        ("--rounds 100", "--rounds 1e-3", &["--rounds", "not a whole number from 1"]),
         ("--rounds 100", "--rounds -3", &["--rounds", "-3", "not a whole number from 1"]),
         ("--noise 0.5", "--noise 1e400", &["--noise", "[0, inf)"]),
         ("--population 3383", "--population -5", &["--population", "not a whole number from 1"]),
@@ -408,4 +408,116 @@ fn help_names_the_four_sources() {
     for part in ["--clients", "--import", "--curve", "--json", "--best-of", "Examples:", "ledger"] {
         assert!(help.contains(part), "no {part:?} in {help}");
     }
+}
+
+/// What is sampled costs what its own pair costs, and what is only a bound shows no lower end.
+#[test]
+fn bounded_losses_are_priced_as_what_they_are() {
+    let desk = Desk::new();
+    let sampled = |event: &str| {
+        format!(
+            r#"{{"class_name": "SelfComposedDpEvent", "count": 10.0, "event":
+                {{"class_name": "PoissonSampledDpEvent", "sampling_probability": 0.1,
+                 "event": {event}}}}}"#
+        )
+    };
+    let laplace = r#"{"class_name": "LaplaceDpEvent", "noise_multiplier": 1.0}"#;
+    desk.file("event.json", &sampled(laplace));
+    let answer = desk.json("--import event.json --delta 1e-5");
+    let grid = &answer["rows"][0]["grid"];
+    let end = |name: &str| grid[name].as_f64().unwrap_or_else(|| panic!("{answer}"));
+    assert!(end("lower") <= 1.174_21 && end("upper") >= 1.173_63, "{answer}");
+    assert!(end("lower") > 1.17 && end("upper") < 1.174_3, "{answer}");
+
+    let exponential = r#"{"class_name": "ExponentialMechanismDpEvent", "epsilon": 1.0}"#;
+    desk.file("event.json", &sampled(exponential));
+    let answer = desk.json("--import event.json --delta 1e-5");
+    assert!(answer["rows"][0]["grid"]["lower"].is_null(), "{answer}");
+    let text = desk.told("--import event.json --delta 1e-5");
+    assert!(text.contains("at most") && !text.contains("between"), "{text}");
+}
+
+/// A pure guarantee has no need of a δ, and the reason for its price is not a lack of noise.
+#[test]
+fn a_pure_guarantee_holds_at_every_delta() {
+    let desk = Desk::new();
+    desk.file("pure.json", r#"{"kind": "pure_dp", "epsilon": 0.3}"#);
+    for delta in ["0", "5e-324", "1e-200", "1e-16"] {
+        let text = desk.told(&format!("--import pure.json --delta {delta}"));
+        assert!(!text.contains("without noise"), "{delta}: {text}");
+        assert!(text.contains("at most 0.3"), "{delta}: {text}");
+    }
+    // At a δ that no grid resolves there is noise all the same.
+    desk.file(
+        "mixed.json",
+        r#"{"kind": "composed", "events": [{"kind": "gaussian", "noise_multiplier": 2.0},
+            {"kind": "laplace", "noise_multiplier": 5.0}]}"#,
+    );
+    let text = desk.told("--import mixed.json --delta 1e-300");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("does not resolve so small a δ"), "{text}");
+    assert!(!words.contains("without noise"), "{text}");
+}
+
+#[test]
+fn numbers_of_a_table_never_run_together() {
+    let desk = Desk::new();
+    for noise in ["0.02", "0.004", "0.0011", "0.0004"] {
+        let text = desk.told(&TUTORIAL.replace("--noise 0.5", &format!("--noise {noise}")));
+        let row = text.lines().find(|line| line.starts_with("this run")).expect("a row");
+        let cells: Vec<&str> = row["this run".len()..].split_whitespace().collect();
+        assert_eq!(cells.len(), 4, "{noise}: {row}");
+        for cell in cells {
+            let number = cell.trim_end_matches('*');
+            assert!(number == "-" || number.parse::<f64>().is_ok(), "{noise}: {row}");
+        }
+    }
+}
+
+#[test]
+fn counts_are_written_as_people_write_them() {
+    let desk = Desk::new();
+    let plain = desk.json(TUTORIAL);
+    for (from, to) in [
+        ("--rounds 100", "--rounds 1e2"),
+        ("--rounds 100", "--rounds 100.0"),
+        ("--rounds 100", "--rounds 1_00"),
+        ("--population 3383", "--population 3_383"),
+        ("--clients 50", "--clients 5e1"),
+    ] {
+        let other = desk.json(&TUTORIAL.replace(from, to));
+        assert_eq!(other["rows"], plain["rows"], "{to}");
+    }
+}
+
+#[test]
+fn a_history_may_come_through_a_pipe_and_says_nothing_twice() {
+    let desk = Desk::new();
+    let pipe = |text: &str| {
+        Command::cargo_bin("xtask")
+            .expect("built")
+            .current_dir(desk.folder.path())
+            .args(["account", "--import", "-", "--delta", "1e-5", "--json"])
+            .write_stdin(text)
+            .output()
+            .expect("started")
+    };
+    let state =
+        r#"{"privacy_accountant_state_dict": {"history": [[1.2, 0.03547147502216967, 100]]}}"#;
+    let output = pipe(state);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let answer: Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    near(&answer["rows"][0]["rdp_improved"]["epsilon"], 1.988_877);
+    assert!(answer["source"].as_str().is_some_and(|source| source.contains("standard input")));
+
+    let twice =
+        r#"{"class_name": "GaussianDpEvent", "noise_multiplier": 0.5, "noise_multiplier": 8}"#;
+    let output = pipe(twice);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    assert!(error.contains("noise_multiplier") && error.contains("stands twice"), "{error}");
+    assert!(output.stdout.is_empty());
+    let output = pipe("");
+    assert_eq!(output.status.code(), Some(3));
 }

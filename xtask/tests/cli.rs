@@ -148,6 +148,11 @@ fn calibrate_prints_the_tutorials_answer_and_with_v_the_whole_search() {
     // The first number is the line with the rounds.
     assert_eq!(tried[1..], ["50", "100", "200", "150", "125", "112", "118", "121", "119", "120"]);
 
+    // A δ at which a whole client could be released is not passed over in silence.
+    let loose = bench.file("loose.toml", &text.replace("delta = 1e-5", "delta = 1e-3"));
+    let warned = stdout(&bench.run(&["calibrate", &loose.display().to_string()]));
+    assert!(warned.contains("Warning: δ = 0.001 is not below 1/population"), "{warned}");
+
     let greedy = text.replace("target_epsilon = 2.0", "target_epsilon = 1.0");
     let file = bench.file("greedy.toml", &greedy).display().to_string();
     let output = bench.run(&["calibrate", &file]);

@@ -31,6 +31,27 @@ fn intervals(c: &mut Criterion) {
     group.finish();
 }
 
+/// What a column of live prices meets in its first rounds.
+fn first_rounds(c: &mut Criterion) {
+    let mut group = c.benchmark_group("interval of width 1e-9, first rounds");
+    let delta = Delta::new(1e-5).expect("in range");
+    for (q, z) in [(50.0 / 3383.0, 0.5), (120.0 / 3383.0, 1.2), (0.1, 1.0)] {
+        let round = DpEvent::gaussian(NoiseMultiplier::new(z).expect("in range"))
+            .poisson_sampled(SamplingProbability::new(q).expect("in range"));
+        for rounds in [1, 2, 3, 5] {
+            let name = BenchmarkId::new(format!("q {q:.4}, z {z}, rounds"), rounds);
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    let mut accountant = exact();
+                    accountant.compose(black_box(&round), rounds).expect("supported");
+                    accountant.epsilon_interval(delta).expect("reached")
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 fn searches(c: &mut Criterion) {
     let delta = Delta::new(1e-5).expect("in range");
     let target = Epsilon::new(2.0).expect("in range");
@@ -55,5 +76,5 @@ fn searches(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, intervals, searches);
+criterion_group!(benches, intervals, first_rounds, searches);
 criterion_main!(benches);

@@ -46,44 +46,106 @@ impl fmt::Display for Neighboring {
     }
 }
 
-/// Two bounds between which the exact `ε` lies.
+/// What is known of the least `ε` that is true: a bound from above, and one from below where the
+/// price is that of the mechanism itself and not only a bound on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct EpsilonInterval {
-    /// No smaller `ε` is true; zero where nothing is known.
-    pub lower: Epsilon,
+    /// No smaller `ε` is true; nothing where only the upper end is known.
+    pub lower: Option<Epsilon>,
     /// This `ε` is true.
     pub upper: Epsilon,
 }
 
-/// Both bounds, rounded outwards to as many digits as their distance leaves meaningful and one
-/// more.
-impl fmt::Display for EpsilonInterval {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (lower, upper) = (self.lower.get(), self.upper.get());
-        if !upper.is_finite() {
-            return write!(f, "between {} and infinity", self.lower);
-        }
-        if upper <= 0.0 {
-            return f.write_str("at 0");
-        }
-        let width = (upper - lower).max(1e-12 * upper).max(1e-15);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let digits = (-width.log10()).ceil().clamp(0.0, 15.0) as usize + 1;
-        let scale = 10.0_f64.powi(i32::try_from(digits).unwrap_or(0));
-        let (low, high) = ((lower * scale).floor() / scale, (upper * scale).ceil() / scale);
-        write!(f, "between {low:.digits$} and {high:.digits$}")
+impl EpsilonInterval {
+    /// An upper end and no more.
+    #[must_use]
+    pub fn at_most(upper: Epsilon) -> Self {
+        Self { lower: None, upper }
+    }
+
+    /// Both ends.
+    #[must_use]
+    pub fn between(lower: Epsilon, upper: Epsilon) -> Self {
+        Self { lower: Some(lower), upper }
+    }
+
+    /// The lower end, or zero, below which nothing lies.
+    #[must_use]
+    pub fn lower_or_zero(self) -> Epsilon {
+        self.lower.unwrap_or(Epsilon::ZERO)
     }
 }
 
-/// Two bounds between which the exact `δ` lies.
+/// The bounds, rounded outwards: both to as many digits as their distance leaves meaningful and one
+/// more, an upper one alone to seven.
+impl fmt::Display for EpsilonInterval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let upper = self.upper.get();
+        if upper <= 0.0 {
+            return f.write_str("at 0");
+        }
+        let Some(lower) = self.lower.map(Epsilon::get) else {
+            return if upper.is_finite() {
+                write!(f, "at most {}", outwards(upper, digits(1e-6 * upper), true))
+            } else {
+                f.write_str("without a bound")
+            };
+        };
+        if !lower.is_finite() {
+            return f.write_str("at infinity");
+        }
+        if !upper.is_finite() {
+            return write!(f, "between {lower} and infinity");
+        }
+        let digits = digits((upper - lower).max(1e-12 * upper).max(1e-15));
+        let (low, high) = (outwards(lower, digits, false), outwards(upper, digits, true));
+        write!(f, "between {low} and {high}")
+    }
+}
+
+/// How many decimals show a difference of this size, and one more.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+fn digits(size: f64) -> usize {
+    (-size.log10()).ceil().clamp(0.0, 15.0) as usize + 1
+}
+
+/// A number to so many decimals, not below it or not above it.
+fn outwards(value: f64, digits: usize, up: bool) -> String {
+    let scale = 10.0_f64.powi(i32::try_from(digits).unwrap_or(0));
+    let scaled = value * scale;
+    let rounded = if up { scaled.ceil() } else { scaled.floor() };
+    format!("{:.digits$}", rounded / scale)
+}
+
+/// What is known of the least `δ` that is true, as of `ε` in [`EpsilonInterval`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DeltaInterval {
-    /// No smaller `δ` is true; zero where nothing is known.
-    pub lower: Delta,
+    /// No smaller `δ` is true; nothing where only the upper end is known.
+    pub lower: Option<Delta>,
     /// This `δ` is true.
     pub upper: Delta,
+}
+
+impl DeltaInterval {
+    /// An upper end and no more.
+    #[must_use]
+    pub fn at_most(upper: Delta) -> Self {
+        Self { lower: None, upper }
+    }
+
+    /// Both ends.
+    #[must_use]
+    pub fn between(lower: Delta, upper: Delta) -> Self {
+        Self { lower: Some(lower), upper }
+    }
+
+    /// The lower end, or zero, below which nothing lies.
+    #[must_use]
+    pub fn lower_or_zero(self) -> Delta {
+        self.lower.unwrap_or(Delta::ZERO)
+    }
 }
 
 /// Adds up events and says what they cost.
@@ -116,16 +178,16 @@ pub trait Accountant {
     /// Those of [`compose`](Self::compose).
     fn supports(&self, event: &DpEvent) -> Result<(), AccountingError>;
 
-    /// Two bounds on the smallest `ε` that is true at `delta`; the lower one is zero where only
-    /// upper bounds are known.
+    /// Bounds on the smallest `ε` that is true at `delta`; without a lower one where only upper
+    /// bounds are known.
     ///
     /// # Errors
     /// Only if a numerical method cannot reach its promise; a mechanism without a guarantee
     /// has the upper bound [`Epsilon::INFINITE`].
     fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError>;
 
-    /// Two bounds on the smallest `δ` that is true at `epsilon`; the lower one is zero where only
-    /// upper bounds are known.
+    /// Bounds on the smallest `δ` that is true at `epsilon`; without a lower one where only upper
+    /// bounds are known.
     ///
     /// # Errors
     /// As for [`epsilon_interval`](Self::epsilon_interval).

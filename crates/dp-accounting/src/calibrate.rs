@@ -9,6 +9,7 @@
 //! that cannot be met is a verdict with the least `ε` in reach, not an error and not a loop.
 
 mod clients;
+mod quote;
 mod run;
 mod search;
 

@@ -74,6 +74,15 @@ pub enum DpEvent {
         /// The parameter `σ` of the noise over the contribution bound.
         noise_multiplier: NoiseMultiplier,
     },
+    /// Whole numbers with independent discrete Laplace noise, `P(x) ∝ e^(−|x|/(noise_multiplier × C))`,
+    /// where `C = sensitivity`, itself a whole number, bounds the *L1* norm of one record's
+    /// contribution.
+    DiscreteLaplace {
+        /// Scale over the contribution bound; zero releases the sum itself.
+        noise_multiplier: NoiseMultiplier,
+        /// The contribution bound `C`.
+        sensitivity: NonZeroU64,
+    },
     /// One record's answer: uniform over all `buckets` with `probability`, else the truth.
     ///
     /// Only meaningful under replace-one neighbours: with the record, its answer disappears.
@@ -98,9 +107,10 @@ pub enum DpEvent {
     /// `max_participations` of its steps, any two of them at least `min_separation` apart (1:
     /// anywhere), and contributes at most `C` to each.
     ///
-    /// Only meaningful under zero-out and replace-one neighbours, which leave the steps alone. What
-    /// is known is an upper bound: several trees with a restart between are
-    /// [`SelfComposed`](Self::SelfComposed), and cost less than one tree over all of their steps.
+    /// Only meaningful under zero-out and replace-one neighbours, which leave the steps alone. How far
+    /// one record moves all nodes is found exactly in small trees, and bounded in large ones. Several
+    /// trees with a restart between are [`SelfComposed`](Self::SelfComposed), and cost less than one
+    /// tree over all of their steps.
     TreeWithParticipations {
         /// Noise of a node over the contribution bound.
         noise_multiplier: NoiseMultiplier,
@@ -275,6 +285,9 @@ impl fmt::Display for DpEvent {
             Self::Laplace { noise_multiplier } => write!(f, "Laplace(b = {noise_multiplier})"),
             Self::DiscreteGaussian { noise_multiplier } => {
                 write!(f, "discrete Gaussian(z = {noise_multiplier})")
+            }
+            Self::DiscreteLaplace { noise_multiplier, sensitivity } => {
+                write!(f, "discrete Laplace(b = {noise_multiplier}, sensitivity {sensitivity})")
             }
             Self::RandomizedResponse { probability, buckets } => {
                 write!(f, "randomised response(p = {probability}, {buckets} answers)")

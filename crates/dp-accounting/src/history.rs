@@ -9,7 +9,14 @@
 //! is what upper bounds are made of, and with each towards less, for lower bounds. Where nothing is
 //! rounded both are the same.
 
+mod bounded;
+mod sampling;
+mod total;
 mod tree;
+
+pub(crate) use bounded::Bounded;
+use bounded::amplified;
+use total::Total;
 
 use std::collections::HashMap;
 
@@ -33,33 +40,50 @@ pub(crate) enum Mechanism {
     /// A Gaussian on a share `rate` of the records, drawn without replacement, under
     /// replace-one; `sigma` relative to the distance of neighbouring sums.
     SubsetGaussian { rate: f64, sigma: f64 },
-    /// Laplace noise around 0 against around 1.
-    Laplace { scale: f64 },
+    /// A pair with a bounded loss.
+    Bounded(Bounded),
+    /// The same on a Poisson sample, with `0 < q < 1`.
+    SampledBounded { q: f64, pair: Bounded },
     /// Randomised response: the truth with probability `truth`, each of `others` with `other`.
     Response { truth: f64, other: f64, others: f64 },
     /// The best of a random number of repetitions of the steps.
     Selected { steps: Vec<(Mechanism, u64)>, repetitions: Repetitions },
-    /// Anything that is `epsilon`-differentially private.
-    Pure { epsilon: f64 },
     /// Anything that is `rho`-zero-concentrated differentially private.
     Zcdp { rho: f64 },
 }
 
 impl Mechanism {
+    /// The greatest privacy loss, rounded up, if it is bounded.
+    fn greatest_loss(&self) -> Option<f64> {
+        match *self {
+            Self::Bounded(pair) => Some(pair.greatest()),
+            Self::SampledBounded { q, pair } => {
+                Some(amplified(q, pair.greatest(), Rounding::Dearer))
+            }
+            Self::Response { truth, other, .. } => Some((truth / other).next_up().ln().next_up()),
+            _ => None,
+        }
+    }
+
     /// Equal mechanisms have equal keys, and only they.
     fn key(&self) -> Key {
         let numbers = |kind: u64, numbers: &[f64]| {
             std::iter::once(kind).chain(numbers.iter().map(|x| x.to_bits())).collect()
+        };
+        let bounded = |kind: u64, q: f64, pair: Bounded| match pair {
+            Bounded::Laplace { scale } => numbers(kind, &[q, scale]),
+            Bounded::DiscreteLaplace { rate, shift } => numbers(kind + 1, &[q, rate, shift]),
+            Bounded::Pure { epsilon } => numbers(kind + 2, &[q, epsilon]),
         };
         match self {
             Self::NonPrivate => numbers(0, &[]),
             Self::Gaussian { sigma } => numbers(1, &[*sigma]),
             Self::SampledGaussian { q, sigma } => numbers(2, &[*q, *sigma]),
             Self::ReplacedSampledGaussian { q, sigma } => numbers(3, &[*q, *sigma]),
-            Self::Pure { epsilon } => numbers(4, &[*epsilon]),
+            Self::Bounded(pair) => bounded(11, 1.0, *pair),
+            Self::SampledBounded { q, pair } => bounded(14, *q, *pair),
             Self::Zcdp { rho } => numbers(5, &[*rho]),
             Self::SubsetGaussian { rate, sigma } => numbers(6, &[*rate, *sigma]),
-            Self::Laplace { scale } => numbers(7, &[*scale]),
             Self::Response { truth, other, others } => numbers(8, &[*truth, *other, *others]),
             Self::Selected { steps, repetitions } => {
                 let mut key = match *repetitions {
@@ -160,26 +184,50 @@ impl History {
     /// failure is allowed, or data were released without noise. Of those it is only known that
     /// there is no guarantee, and not how often that happened to the record.
     pub(crate) fn plain_epsilon(&self, delta: f64) -> Option<EpsilonInterval> {
-        let upper = if self.steps.is_empty() || delta >= 1.0 {
-            Epsilon::ZERO
-        } else if self.is_open() {
-            Epsilon::INFINITE
+        if self.steps.is_empty() || delta >= 1.0 {
+            Some(EpsilonInterval::between(Epsilon::ZERO, Epsilon::ZERO))
         } else {
-            return None;
-        };
-        Some(EpsilonInterval { lower: Epsilon::ZERO, upper })
+            self.is_open().then_some(EpsilonInterval::at_most(Epsilon::INFINITE))
+        }
     }
 
     /// The same for `δ`.
     pub(crate) fn plain_delta(&self, epsilon: f64) -> Option<DeltaInterval> {
-        let upper = if self.is_open() {
-            Delta::ONE
-        } else if self.steps.is_empty() || epsilon == f64::INFINITY {
-            Delta::ZERO
-        } else {
-            return None;
-        };
-        Some(DeltaInterval { lower: Delta::ZERO, upper })
+        if self.is_open() {
+            return Some(DeltaInterval::at_most(Delta::ONE));
+        }
+        let nothing = self.steps.is_empty() || epsilon == f64::INFINITY;
+        nothing.then_some(DeltaInterval::between(Delta::ZERO, Delta::ZERO))
+    }
+
+    /// The sum of the greatest losses, rounded up, if all of them are bounded: an `ε` that is true
+    /// at every `δ`, and at `δ = 0` the least one where [`is_exact`](Self::is_exact).
+    pub(crate) fn greatest_loss(&self) -> Option<f64> {
+        let mut sum = 0.0;
+        for (step, count) in &self.steps {
+            #[expect(clippy::cast_precision_loss, reason = "at most 2^53 are composed")]
+            let count = *count as f64;
+            sum += step.greatest_loss()? * count;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a number of different steps")]
+        let roundings = 2.0 + self.steps.len() as f64;
+        Some(sum * (1.0 + roundings * f64::EPSILON))
+    }
+
+    /// Whether every step has a pair of its own, so that what the pairs cost is the price and not
+    /// only a bound on it.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.steps.iter().all(|(step, _)| match step {
+            Mechanism::Bounded(pair) | Mechanism::SampledBounded { pair, .. } => pair.is_its_own(),
+            Mechanism::Gaussian { .. }
+            | Mechanism::SampledGaussian { .. }
+            | Mechanism::ReplacedSampledGaussian { .. }
+            | Mechanism::Response { .. } => true,
+            Mechanism::NonPrivate
+            | Mechanism::SubsetGaussian { .. }
+            | Mechanism::Selected { .. }
+            | Mechanism::Zcdp { .. } => false,
+        })
     }
 
     /// Whether [`compose`](Self::compose) would take the event.
@@ -296,20 +344,27 @@ enum Rounding {
     Cheaper,
 }
 
+impl Rounding {
+    /// A number of which more is dearer, computed with a relative error of at most `units` half
+    /// units in the last place.
+    fn loss(self, value: f64, units: f64) -> f64 {
+        // Twice what is needed, which also pays for rounding the product.
+        match self {
+            Self::Dearer => value * (1.0 + units.max(1.0) * f64::EPSILON),
+            Self::Cheaper => value * (1.0 - units.max(1.0) * f64::EPSILON),
+        }
+    }
+}
+
 impl Terms {
     /// For the lower end of an interval.
     fn cheaper(self) -> Self {
         Self { rounding: Rounding::Cheaper, ..self }
     }
 
-    /// A number of which more is dearer, computed with a relative error of at most `units` half
-    /// units in the last place.
+    /// A number of which more is dearer, as of [`Rounding::loss`].
     fn loss(&self, value: f64, units: f64) -> f64 {
-        // Twice what is needed, which also pays for rounding the product.
-        match self.rounding {
-            Rounding::Dearer => value * (1.0 + units.max(1.0) * f64::EPSILON),
-            Rounding::Cheaper => value * (1.0 - units.max(1.0) * f64::EPSILON),
-        }
+        self.rounding.loss(value, units)
     }
 
     fn unsupported(&self, event: &DpEvent) -> AccountingError {
@@ -325,13 +380,14 @@ impl Terms {
 fn single(event: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, AccountingError> {
     match event {
         DpEvent::PoissonSampled { probability, event: inner } => {
-            poisson(probability.get(), inner, terms)
+            sampling::poisson(probability.get(), inner, terms)
         }
         DpEvent::FixedSizeSampled { population, sample, event: inner } => {
-            fixed_size(*population, *sample, event, inner, terms)
+            sampling::fixed_size(*population, *sample, event, inner, terms)
         }
-        DpEvent::Laplace { noise_multiplier: b } if b.get() > 0.0 => {
-            Ok(Some(Mechanism::Laplace { scale: b.get() / terms.relation.distance() }))
+        DpEvent::Laplace { .. } | DpEvent::DiscreteLaplace { .. } => {
+            let open = Mechanism::NonPrivate;
+            Ok(Some(sampling::own_pair(event, terms).map_or(open, Mechanism::Bounded)))
         }
         DpEvent::RandomizedResponse { probability, buckets } => {
             response(probability.get(), *buckets, event, terms)
@@ -391,257 +447,6 @@ fn response(
     let truth = 1.0 - probability + other;
     Ok(Some(Mechanism::Response { truth, other, others: buckets - 1.0 }))
 }
-
-/// `inner` on a Poisson sample with probability `q`.
-fn poisson(q: f64, inner: &DpEvent, terms: &Terms) -> Result<Option<Mechanism>, AccountingError> {
-    if let DpEvent::PoissonSampled { probability, event } = inner {
-        // Thinning a sample is sampling once. A product with 0 or 1 is exact.
-        let (outer, inner) = (q, probability.get());
-        let product = if outer.min(inner) > 0.0 && outer.max(inner) < 1.0 {
-            match terms.rounding {
-                Rounding::Dearer => (outer * inner).next_up(),
-                Rounding::Cheaper => (outer * inner).next_down().max(0.0),
-            }
-        } else {
-            outer * inner
-        };
-        return poisson(product.min(1.0), event, terms);
-    }
-    let mut total = Total::default();
-    total.add(inner, 1.0, terms)?;
-    if q <= 0.0 {
-        return Ok(None);
-    }
-    if q >= 1.0 {
-        return Ok(total.alone(terms));
-    }
-    if q < LEAST_RATE && terms.rounding == Rounding::Cheaper {
-        return Ok(None);
-    }
-    let q = q.max(LEAST_RATE);
-    match (total.kind, terms.relation) {
-        (None, _) => Ok(None),
-        (Some(Kind::NonPrivate), _) => Ok(Some(Mechanism::NonPrivate)),
-        (Some(Kind::Gaussian), Neighboring::AddOrRemoveOne | Neighboring::ZeroOutOne) => {
-            Ok(total.sigma(terms).map(|sigma| Mechanism::SampledGaussian { q, sigma }))
-        }
-        (Some(Kind::Gaussian), Neighboring::ReplaceOne) => {
-            Ok(total.sigma(terms).map(|sigma| Mechanism::ReplacedSampledGaussian { q, sigma }))
-        }
-        (Some(Kind::Pure), Neighboring::AddOrRemoveOne) => {
-            let epsilon = amplified(q, total.amount(terms), terms);
-            Ok(Some(Mechanism::Pure { epsilon }))
-        }
-        // Leaving a record out is not replacing it, so nothing is known of the sampled release.
-        (Some(Kind::Pure | Kind::Zcdp), _) => Err(terms.unsupported(inner)),
-    }
-}
-
-/// `inner` on `sample` of `population` records, drawn without replacement.
-fn fixed_size(
-    population: u64,
-    sample: u64,
-    event: &DpEvent,
-    inner: &DpEvent,
-    terms: &Terms,
-) -> Result<Option<Mechanism>, AccountingError> {
-    if sample > population {
-        return Err(malformed(event, "the sample is larger than the population"));
-    }
-    if terms.relation != Neighboring::ReplaceOne {
-        return Err(terms.unsupported(event));
-    }
-    let mut total = Total::default();
-    total.add(inner, 1.0, terms)?;
-    if sample == 0 {
-        return Ok(None);
-    }
-    if sample == population {
-        return Ok(total.alone(terms));
-    }
-    // Both counts and their quotient are rounded.
-    #[expect(clippy::cast_precision_loss, reason = "allowed for")]
-    let q = terms.loss(sample as f64 / population as f64, 3.0).min(1.0);
-    match total.kind {
-        None => Ok(None),
-        Some(Kind::NonPrivate) => Ok(Some(Mechanism::NonPrivate)),
-        Some(Kind::Pure) => {
-            let epsilon = amplified(q, total.amount(terms), terms);
-            Ok(Some(Mechanism::Pure { epsilon }))
-        }
-        Some(Kind::Gaussian) => {
-            let sigma = total.sigma(terms).map(|sigma| sigma / terms.relation.distance());
-            Ok(sigma.map(|sigma| Mechanism::SubsetGaussian { rate: q, sigma }))
-        }
-        Some(Kind::Zcdp) => Err(terms.unsupported(inner)),
-    }
-}
-
-/// What pure `epsilon` becomes under sampling with rate `q`: `ln(1 + q (e^epsilon − 1))`,
-/// [Balle, Barthe and Gaboardi 2018](https://arxiv.org/abs/1807.01647), Theorems 8 and 9.
-fn amplified(q: f64, epsilon: f64, terms: &Terms) -> f64 {
-    if epsilon <= 700.0 {
-        return terms.loss((q * epsilon.exp_m1()).ln_1p(), 16.0);
-    }
-    // The same without the overflow: with x = epsilon + ln q, ln(1 − q + e^x).
-    let x = epsilon + q.ln();
-    let value = if x > 0.0 { x + ((1.0 - q) * (-x).exp()).ln_1p() } else { (x.exp() - q).ln_1p() };
-    let slack = 8.0 * f64::EPSILON * (epsilon - q.ln());
-    match terms.rounding {
-        Rounding::Dearer => value + slack,
-        Rounding::Cheaper => (value - slack).max(0.0),
-    }
-}
-
-/// Releases of one kind about the same sample, added up.
-#[derive(Clone, Copy, Debug, Default)]
-struct Total {
-    kind: Option<Kind>,
-    /// Sum of `1/z²`, of `ε` or of `ρ`.
-    amount: f64,
-    /// A bound on the relative error of the sum, in half units in the last place.
-    units: f64,
-    /// The multiplier itself where a single Gaussian is all there is: no rounding then.
-    only: Option<f64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    NonPrivate,
-    Gaussian,
-    Pure,
-    Zcdp,
-}
-
-impl Total {
-    /// Adds `count` times `event`; several kinds under one sampling have no price here.
-    fn add(&mut self, event: &DpEvent, count: f64, terms: &Terms) -> Result<(), AccountingError> {
-        // Whatever joins it, a Gaussian is then no longer alone.
-        let mut only = None;
-        // Amounts are rounded so many times, below.
-        let mut units = 0.0;
-        let (kind, amount) = match event {
-            DpEvent::NoOp => return Ok(()),
-            DpEvent::Composed { events } => {
-                return events.iter().try_for_each(|event| self.add(event, count, terms));
-            }
-            #[expect(clippy::cast_precision_loss, reason = "at most 2^53, checked by the caller")]
-            DpEvent::SelfComposed { count: times, event } => {
-                checked(Some(times.get()))?;
-                let product = count * times.get() as f64;
-                let exact = product <= MOST_REPETITIONS as f64;
-                let product = if exact { product } else { terms.loss(product, 1.0) };
-                return self.add(event, product, terms);
-            }
-            DpEvent::NonPrivate => (Kind::NonPrivate, 0.0),
-            DpEvent::Gaussian { noise_multiplier: z } if z.get() > 0.0 => {
-                only = (self.kind.is_none() && count <= 1.0).then(|| z.get());
-                units = 2.0;
-                (Kind::Gaussian, z.get().powi(-2))
-            }
-            DpEvent::Gaussian { .. } => (Kind::NonPrivate, 0.0),
-            DpEvent::PureDp { epsilon } if epsilon.is_finite() => (Kind::Pure, epsilon.get()),
-            DpEvent::PureDp { .. } => (Kind::NonPrivate, 0.0),
-            DpEvent::Zcdp { rho } => (Kind::Zcdp, rho.get()),
-            DpEvent::DiscreteGaussian { noise_multiplier: z } if z.get() > 0.0 => {
-                // Half the squared distance over the variance: Canonne, Kamath and Steinke
-                // 2020, Proposition 5, coordinate by coordinate.
-                units = 3.0;
-                (Kind::Zcdp, 0.5 * (terms.relation.distance() / z.get()).powi(2))
-            }
-            DpEvent::TreeAggregation { noise_multiplier: z, steps } => {
-                let Some(levels) = tree::levels(steps, terms.relation) else {
-                    return Err(terms.unsupported(event));
-                };
-                if levels <= 0.0 {
-                    return Ok(());
-                }
-                if z.get() > 0.0 {
-                    units = 2.0;
-                    (Kind::Gaussian, levels / (z.get() * z.get()))
-                } else {
-                    (Kind::NonPrivate, 0.0)
-                }
-            }
-            DpEvent::TreeWithParticipations {
-                noise_multiplier: z,
-                steps,
-                max_participations,
-                min_separation,
-            } => {
-                if terms.relation == Neighboring::AddOrRemoveOne {
-                    return Err(terms.unsupported(event));
-                }
-                let squared =
-                    tree::sensitivity(*steps, max_participations.get(), min_separation.get());
-                match squared {
-                    squared if squared <= 0.0 => return Ok(()),
-                    // An upper bound only: as zCDP, nobody takes it for the exact price.
-                    squared if z.get() > 0.0 => {
-                        let distance = terms.relation.distance() / z.get();
-                        units = 4.0;
-                        (Kind::Zcdp, 0.5 * squared * distance * distance)
-                    }
-                    _ => (Kind::NonPrivate, 0.0),
-                }
-            }
-            // Laplace noise is pure; under sampling that is all that is used of it.
-            DpEvent::Laplace { noise_multiplier: b } if b.get() > 0.0 => {
-                units = 1.0;
-                (Kind::Pure, terms.relation.distance() / b.get())
-            }
-            DpEvent::DiscreteGaussian { .. } | DpEvent::Laplace { .. } => (Kind::NonPrivate, 0.0),
-            DpEvent::PoissonSampled { .. }
-            | DpEvent::FixedSizeSampled { .. }
-            | DpEvent::RandomizedResponse { .. }
-            | DpEvent::RepeatAndSelect { .. } => return Err(terms.unsupported(event)),
-        };
-        self.only = only;
-        self.kind = match self.kind {
-            None => Some(kind),
-            Some(before) if before == kind => Some(kind),
-            Some(Kind::NonPrivate) => Some(Kind::NonPrivate),
-            Some(_) if kind == Kind::NonPrivate => Some(Kind::NonPrivate),
-            Some(_) => return Err(terms.unsupported(event)),
-        };
-        // A product and a sum are rounded once more each, where there are any.
-        let product = if count <= 1.0 { units } else { units + 1.0 };
-        self.units = if self.amount <= 0.0 { product } else { self.units.max(product) + 1.0 };
-        self.amount += count * amount;
-        Ok(())
-    }
-
-    /// The total without any sampling around it.
-    fn alone(self, terms: &Terms) -> Option<Mechanism> {
-        Some(match self.kind? {
-            Kind::NonPrivate => Mechanism::NonPrivate,
-            Kind::Gaussian => {
-                Mechanism::Gaussian { sigma: self.sigma(terms)? / terms.relation.distance() }
-            }
-            Kind::Pure => Mechanism::Pure { epsilon: self.amount(terms) },
-            Kind::Zcdp => Mechanism::Zcdp { rho: self.amount(terms) },
-        })
-    }
-
-    /// The sum, rounded as `terms` want it.
-    fn amount(self, terms: &Terms) -> f64 {
-        if self.units > 0.0 { terms.loss(self.amount, self.units) } else { self.amount }
-    }
-
-    /// The noise multiplier of one Gaussian that tells as much as all of them together; of less
-    /// loss than a float holds nothing is left where it is rounded down.
-    fn sigma(self, terms: &Terms) -> Option<f64> {
-        let sigma = self.only.unwrap_or_else(|| terms.loss(self.amount(terms).sqrt(), 2.0).recip());
-        match terms.rounding {
-            Rounding::Dearer => Some(sigma.min(MOST_NOISE)),
-            Rounding::Cheaper => (sigma <= MOST_NOISE).then_some(sigma),
-        }
-    }
-}
-
-/// Noise above this counts as this: its square fits a float, and at less noise the price, which is
-/// far below every rounding, is rather too large.
-const MOST_NOISE: f64 = 1e100;
 
 /// Rates below this, but for none, count as this: its inverse fits a float.
 const LEAST_RATE: f64 = 1e-300;

@@ -12,11 +12,13 @@
 //!       {"class_name": "GaussianDpEvent", "noise_multiplier": 1.0}}}
 //!   ```
 //!
-//! - The history of an Opacus accountant, bare or in its `state_dict()`: a list of
+//! - The history of an Opacus accountant, bare, in its `state_dict()`, or in that as
+//!   `privacy_accountant_state_dict` of a checkpoint: a list of
 //!   `[noise_multiplier, sample_rate, num_steps]`, each a number of Poisson-sampled Gaussians.
 //! - An event of this crate, recognised by its `kind`.
 //!
-//! A list of events is their composition. Nothing is guessed: an unknown event, an attribute that
+//! A list of events is their composition. A count may be written as `50`, `50.0` or `5e1`, an infinite
+//! shape as Python writes it, `Infinity`. Nothing is guessed: a name that stands twice in one object, an unknown event, an attribute that
 //! is missing, misspelt or out of range, and everything that has no event here is an error that
 //! says where, as in `$.events[2].event.noise_multiplier`.
 //!
@@ -28,6 +30,7 @@
 //! distributions. Prices under replace-one may therefore be larger here, and rightly so.
 
 mod node;
+mod strict;
 
 use std::num::NonZeroU64;
 
@@ -101,23 +104,49 @@ pub fn event_names() -> impl Iterator<Item = &'static str> {
     node::CLASSES.iter().map(|(name, _)| *name)
 }
 
-/// Reads a history. `relation` is the one under which it will be priced: an event of another
-/// library may say a sensitivity that only becomes a price with it.
+/// Under which key Opacus keeps the state of its accountant in a checkpoint.
+const CHECKPOINT: &str = "privacy_accountant_state_dict";
+
+/// Reads a history. The relation is the one under which it will be priced: an event of another
+/// library may say a sensitivity that only becomes a price with it, though none of those that are
+/// read today does.
 ///
 /// Compositions at the root become entries of the ledger, in order.
 ///
 /// # Errors
 /// [`ImportError`] says what is wrong, and where.
-pub fn ledger(text: &str, relation: Neighboring) -> Result<(Ledger, Origin), ImportError> {
+pub fn ledger(text: &str, _relation: Neighboring) -> Result<(Ledger, Origin), ImportError> {
     let text = text.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
         return Err(ImportError::Empty);
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
+    match strict::value(text) {
+        Ok(value) => of_value(value),
+        Err(error) => {
+            let error = not_json(text, &error);
+            // Python writes an infinite shape in a way that JSON does not know. Anywhere else no number
+            // can be infinite.
+            let again = strict::value(&strict::with_infinity(text)).ok();
+            again.and_then(|value| of_value(value).ok()).ok_or(error)
+        }
+    }
+}
+
+/// The history in a value.
+fn of_value(value: Value) -> Result<(Ledger, Origin), ImportError> {
     let mut ledger = Ledger::new();
     let origin = match &value {
         Value::Object(map) if map.contains_key("history") => {
             opacus(&map["history"], "$.history", &mut ledger)?;
+            Origin::Opacus
+        }
+        // What Opacus puts into a checkpoint, beside the model.
+        Value::Object(map) if map.contains_key(CHECKPOINT) => {
+            let at = format!("$.{CHECKPOINT}");
+            let state = &map[CHECKPOINT];
+            let history = state.get("history").unwrap_or(state);
+            let at = if state.is_object() { format!("{at}.history") } else { at };
+            opacus(history, &at, &mut ledger)?;
             Origin::Opacus
         }
         Value::Object(map) if map.contains_key("kind") => {
@@ -135,13 +164,13 @@ pub fn ledger(text: &str, relation: Neighboring) -> Result<(Ledger, Origin), Imp
         }
         Value::Array(entries) if !entries[0].is_string() => {
             for (at, entry) in entries.iter().enumerate() {
-                let event = event(entry, &format!("$[{at}]"), relation)?;
+                let event = event(entry, &format!("$[{at}]"))?;
                 unfold(event, NonZeroU64::MIN, &mut ledger);
             }
             Origin::DpAccounting
         }
         _ => {
-            unfold(event(&value, "$", relation)?, NonZeroU64::MIN, &mut ledger);
+            unfold(event(&value, "$")?, NonZeroU64::MIN, &mut ledger);
             Origin::DpAccounting
         }
     };
@@ -159,14 +188,13 @@ fn not_json(text: &str, error: &serde_json::Error) -> ImportError {
     let rest: String = rest.chars().skip(column.saturating_sub(2)).collect();
     let word = rest.trim_start_matches(|c: char| !c.is_alphabetic() && c != '-');
     let special = ["NaN", "-Infinity", "Infinity"].into_iter().find(|name| word.starts_with(name));
+    // The position is told beside it.
+    let message = error.to_string();
+    let message = &message[..message.rfind(" at line ").unwrap_or(message.len())];
     let reason = match special {
+        _ if error.is_data() => message.to_owned(),
         Some(name) => format!("{name} is not a number that a privacy parameter can have"),
-        None => {
-            // The position is told beside it.
-            let text = error.to_string();
-            let end = text.rfind(" at line ").unwrap_or(text.len());
-            format!("not JSON: {}", &text[..end])
-        }
+        None => format!("not JSON: {message}"),
     };
     ImportError::NotJson { line, column, reason }
 }
@@ -246,12 +274,12 @@ fn short(value: &Value) -> String {
 }
 
 /// An event of `dp_accounting`.
-fn event(value: &Value, at: &str, relation: Neighboring) -> Result<DpEvent, ImportError> {
+fn event(value: &Value, at: &str) -> Result<DpEvent, ImportError> {
     let node = Node::new(value, at)?;
     let noise = || node.number("noise_multiplier", NoiseMultiplier::new);
     let inner = || -> Result<Box<DpEvent>, ImportError> {
         let (value, at) = node.required("event")?;
-        event(value, &at, relation).map(Box::new)
+        event(value, &at).map(Box::new)
     };
     let pure = |epsilon: f64, at: &str| {
         let epsilon = Epsilon::new(epsilon).map_err(|error| form(at, error.to_string()))?;
@@ -273,8 +301,7 @@ fn event(value: &Value, at: &str, relation: Neighboring) -> Result<DpEvent, Impo
                 .ok_or_else(|| form(&at, "expected a list of events"))?
                 .iter()
                 .enumerate();
-            let part =
-                |(index, part): (usize, &Value)| event(part, &format!("{at}[{index}]"), relation);
+            let part = |(index, part): (usize, &Value)| event(part, &format!("{at}[{index}]"));
             DpEvent::composed(parts.map(part).collect::<Result<_, _>>()?)
         }
         "PoissonSampledDpEvent" => {
@@ -313,10 +340,14 @@ fn event(value: &Value, at: &str, relation: Neighboring) -> Result<DpEvent, Impo
             DpEvent::DiscreteGaussian { noise_multiplier }
         }
         "DiscreteLaplaceDpEvent" => {
-            // Pure differential privacy is all that is used of it.
-            let parameter = node.number("noise_parameter", above_zero("noise parameter"))?;
-            let sensitivity = node.number("sensitivity", above_zero("sensitivity"))?;
-            pure((parameter * sensitivity * relation.distance()).next_up(), at)?
+            let rate = node.number("noise_parameter", above_zero("noise parameter"))?;
+            let sensitivity = node.positive("sensitivity")?;
+            // The scale of the noise over the sensitivity, rounded down, against us.
+            #[expect(clippy::cast_precision_loss, reason = "rounded down below")]
+            let scale = (1.0 / rate / sensitivity.get() as f64).next_down().next_down();
+            let noise_multiplier = NoiseMultiplier::new(scale.max(0.0))
+                .map_err(|error| form(at, error.to_string()))?;
+            DpEvent::DiscreteLaplace { noise_multiplier, sensitivity }
         }
         "ExponentialMechanismDpEvent" | "PermuteAndFlipDpEvent" => {
             let (_, at) = node.required("epsilon")?;

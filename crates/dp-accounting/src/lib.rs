@@ -37,14 +37,17 @@
 //! | accountant | gives | prices | errs |
 //! |---|---|---|---|
 //! | [`ExactAccountant`] | an interval 1e-9 wide, in about a millisecond at any number of rounds | Gaussian, Poisson-sampled Gaussian, mixtures | the interval is proven; where it cannot be made narrow enough an error says so |
-//! | [`RdpAccountant`] | an upper bound, with classic or improved conversion | the same, and subsets of fixed size, trees, Laplace, discrete Gaussian, randomised response, pure and zCDP events, the choice of the best of many runs | upwards, commonly by 10 to 20 % |
-//! | [`PldAccountant`] | an interval that narrows with the grid | the same as the exact one, and Laplace, randomised response, pure events | the interval is proven up to rounding |
+//! | [`RdpAccountant`] | an upper bound, with classic or improved conversion | the same, and subsets of fixed size, trees, Laplace and discrete Laplace, discrete Gaussian, randomised response, pure and zCDP events, the choice of the best of many runs | upwards, commonly by 10 to 20 % |
+//! | [`PldAccountant`] | an interval that narrows with the grid | the same as the exact one, and Laplace and discrete Laplace, sampled or not, randomised response, pure events | the interval is proven up to rounding; with a pure event, of which only a bound is known, it has no lower end |
 //!
 //! [`verify::verify`] asks all that apply and fails if their intervals do not meet.
 //!
 //! # What is promised
 //!
 //! - An answer never understates: what is returned holds for the events composed.
+//! - A lower end is that of the mechanism. Where a price is only a bound, an interval has none.
+//! - A search for a parameter always has an answer, or says that there is none: where one accountant
+//!   refuses, others answer, from above.
 //! - An event for which an accountant has no proof is refused, naming the innermost part, and
 //!   never dropped. Fixed-size samples under add-or-remove neighbours are an error, not a
 //!   number.

@@ -6,9 +6,13 @@
 //! [`PldAccountant`] puts it on a grid of step `h`, composes by Fourier transform and bounds the
 //! truth from both sides.
 //!
-//! Covered: Gaussian, Poisson-sampled Gaussian, Laplace, randomised response and pure events, in
-//! any mixture, under every relation for which they have a meaning. A pure event is taken for the
-//! worst that has its `ε`, which is randomised response on one bit.
+//! Covered: Gaussian, Laplace, discrete Laplace and pure events, all of them also on a Poisson sample,
+//! and randomised response, in any mixture, under every relation for which they have a meaning. A
+//! pure event is taken for the worst that has its `ε`, which is randomised response on one bit: an
+//! upper bound, so that a composition with one of them has no lower end.
+//!
+//! Sampling makes another pair of a pair `P`, `Q`: `(1 − q) Q + q P` against `Q` with the record, `P`
+//! against `(1 − q) P + q Q` without it ([ZDW22], Theorem 11). The larger answer of the two counts.
 //!
 //! # From above: connecting the dots
 //!
@@ -40,7 +44,9 @@
 //! `δ` of about 1e-13 that rounding is all there is, and the upper end is infinite.
 //!
 //! [DGKKM22]: https://arxiv.org/abs/2207.04380
+//! [ZDW22]: https://arxiv.org/abs/2106.08567
 
+mod bounded;
 mod grid;
 mod tails;
 
@@ -59,7 +65,7 @@ use crate::units::{Delta, Epsilon, UnitError};
 /// let mut accountant = PldAccountant::new(Neighboring::AddOrRemoveOne);
 /// accountant.compose(&DpEvent::Laplace { noise_multiplier: NoiseMultiplier::new(20.0)? }, 50)?;
 /// let found = accountant.epsilon_interval(Delta::new(1e-6)?)?;
-/// assert!(found.lower <= found.upper && found.upper.get() < 2.5);
+/// assert!(found.lower_or_zero() <= found.upper && found.upper.get() < 2.5);
 /// # Ok::<(), dp_accounting::AccountingError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -117,8 +123,9 @@ impl PldAccountant {
 
     /// The composed grids whose worst is the answer.
     fn composed(&self, steps: &[(Mechanism, u64)]) -> Result<Vec<Composed>, AccountingError> {
-        let two_sided =
-            steps.iter().any(|(step, _)| matches!(step, Mechanism::SampledGaussian { .. }));
+        let two_sided = steps.iter().any(|(step, _)| {
+            matches!(step, Mechanism::SampledGaussian { .. } | Mechanism::SampledBounded { .. })
+        });
         let sides: &[Side] = if two_sided { &[Side::Remove, Side::Add] } else { &[Side::Remove] };
         sides
             .iter()
@@ -153,9 +160,15 @@ impl Accountant for PldAccountant {
         if let Some(found) = self.history.plain_epsilon(delta) {
             return Ok(found);
         }
+        let greatest = self.history.greatest_loss();
+        let exact = self.history.is_exact();
         if delta <= 0.0 {
-            // A grid that cuts tails says nothing about δ = 0.
-            return Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: Epsilon::INFINITE });
+            // A grid that cuts tails says nothing about δ = 0, where the greatest loss is all that
+            // counts.
+            let upper = Epsilon::new(greatest.unwrap_or(f64::INFINITY))?;
+            let lower = greatest.map_or(f64::INFINITY, |sum| sum * (1.0 - GREATEST_ROUNDING));
+            let lower = exact.then_some(Epsilon::new(lower)?);
+            return Ok(EpsilonInterval { lower, upper });
         }
         let (mut lower, mut upper) = (0.0_f64, 0.0_f64);
         let from_below = |grid: &Composed| {
@@ -170,10 +183,15 @@ impl Accountant for PldAccountant {
             });
             lower = lower.max(from_below(&grid));
         }
+        // A grid does not resolve every δ.
+        let upper = upper.min(greatest.unwrap_or(f64::INFINITY));
+        if !exact {
+            return Ok(EpsilonInterval::at_most(Epsilon::new(upper)?));
+        }
         let lower = self.history.outward(lower, |least| {
             Ok(self.composed(least)?.iter().map(from_below).fold(0.0, f64::max))
         })?;
-        Ok(EpsilonInterval { lower: Epsilon::new(lower.min(upper))?, upper: Epsilon::new(upper)? })
+        Ok(EpsilonInterval::between(Epsilon::new(lower.min(upper))?, Epsilon::new(upper)?))
     }
 
     fn delta_interval(&self, epsilon: Epsilon) -> Result<DeltaInterval, AccountingError> {
@@ -181,17 +199,26 @@ impl Accountant for PldAccountant {
         if let Some(found) = self.history.plain_delta(epsilon) {
             return Ok(found);
         }
+        if self.history.greatest_loss().is_some_and(|greatest| epsilon >= greatest) {
+            return Ok(DeltaInterval::between(Delta::ZERO, Delta::ZERO));
+        }
         let (mut lower, mut upper) = (0.0_f64, 0.0_f64);
         for grid in self.composed(self.history.steps())? {
             lower = lower.max(grid.lower(epsilon));
             upper = upper.max(grid.upper(epsilon));
         }
+        if !self.history.is_exact() {
+            return Ok(DeltaInterval::at_most(Delta::new(upper)?));
+        }
         let lower = self.history.outward(lower, |least| {
             Ok(self.composed(least)?.iter().map(|grid| grid.lower(epsilon)).fold(0.0, f64::max))
         })?;
-        Ok(DeltaInterval { lower: Delta::new(lower)?, upper: Delta::new(upper)? })
+        Ok(DeltaInterval::between(Delta::new(lower)?, Delta::new(upper)?))
     }
 }
+
+/// What the sum of the greatest losses may be too large by, relative to itself.
+const GREATEST_ROUNDING: f64 = 1e-12;
 
 /// Where a test that is false, then true, turns between 0 and `last`: the last place at which it
 /// was seen false (0 if nowhere) and the first at which it was seen true.

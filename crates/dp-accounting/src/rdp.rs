@@ -20,7 +20,9 @@
 //! | randomised response | `1/(α−1) · ln(t^α o^(1−α) + o^α t^(1−α) + (k−2) o)`, the truth with `t`, each other of `k` answers with `o` | exact |
 //! | trees | a Gaussian with squared sensitivity the most that one record moves all nodes | exact for one participation, else an upper bound |
 //! | pure `ε` | that of randomised response on one bit, and composition `Σ ε` | upper bound |
-//! | sampled pure `ε` | that of `ln(1 + q (e^ε − 1))` ([BBG18]) | upper bound |
+//! | discrete Laplace | a geometric sum | exact for one coordinate |
+//! | Poisson-sampled pure `ε`, Laplace and discrete Laplace | that of sampled randomised response on one bit, the larger direction ([ZDW22]) | upper bound |
+//! | pure `ε` on a subset of fixed size | that of `ln(1 + q (e^ε − 1))` ([BBG18]) | upper bound |
 //! | `ρ`-zCDP | `ρ α` | upper bound |
 //! | best of a random number of runs | below | upper bound |
 //!
@@ -45,8 +47,10 @@
 //! [WBK19]: https://arxiv.org/abs/1808.00087
 //! [CKS20]: https://arxiv.org/abs/2004.00010
 //! [BBG18]: https://arxiv.org/abs/1807.01647
+//! [ZDW22]: https://arxiv.org/abs/2106.08567
 //! [PS22]: https://arxiv.org/abs/2110.03620
 
+mod bounded;
 mod conversion;
 pub(crate) mod minimum;
 mod orders;
@@ -132,6 +136,12 @@ impl RdpAccountant {
         composed(self.history.steps(), order)
     }
 
+    /// Whether data were released without noise, so that there is no guarantee whatever `δ` is.
+    #[must_use]
+    pub fn is_unprotected(&self) -> bool {
+        self.history.is_open()
+    }
+
     /// The `ε` at `delta` and the order that gives it.
     #[must_use]
     pub fn epsilon_and_order(&self, delta: Delta) -> RdpEpsilon {
@@ -150,11 +160,10 @@ impl RdpAccountant {
                 // The step down to zero, where the divergence near order 1 is all that counts, is
                 // no valley that a search would walk into.
                 let lowest = 1.0 + minimum::LOWEST.exp();
-                let there = bound(lowest);
-                if there < found.1 { (lowest, there) } else { found }
+                least([found, (lowest, bound(lowest))].into_iter().chain(self.in_pieces(bound)))
             }
         };
-        if let Some(pure) = self.pure_total().filter(|&pure| pure < epsilon) {
+        if let Some(pure) = self.history.greatest_loss().filter(|&pure| pure < epsilon) {
             (order, epsilon) = (f64::INFINITY, pure);
         }
         let epsilon = Epsilon::new(epsilon.max(0.0)).expect("bounds are never NaN");
@@ -173,19 +182,45 @@ impl RdpAccountant {
                 // commonly lies; and the lowest order, where the divergence is all that counts.
                 let slope = self.rdp(2.0) / 2.0;
                 let starts = [epsilon / (2.0 * slope), (0.5 / slope).sqrt(), 1.0, 8.0, 64.0];
-                starts
+                let found = starts
                     .map(|start| minimum::over_reals(tail, 1.0 + start.clamp(0.05, 1e5)).0)
                     .into_iter()
                     .chain([1.0 + minimum::LOWEST.exp()])
-                    .map(|order| (order, bound(order)))
-                    .min_by(|a, b| a.1.total_cmp(&b.1))
-                    .expect("one search at least")
+                    .map(|order| (order, bound(order)));
+                least(found.chain(self.in_pieces(bound)))
             }
         };
-        match self.pure_total() {
+        match self.history.greatest_loss() {
             Some(pure) if pure <= epsilon => (f64::INFINITY, 0.0),
             _ => (order, delta.min(1.0)),
         }
+    }
+
+    /// Further candidates where the curve is made of pieces, whose bound has many valleys: the orders
+    /// of the common lists, which are therefore never better (of the best of many runs a few orders), and
+    /// the valley of the best of them.
+    fn in_pieces(&self, bound: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
+        if self.is_rising() {
+            return Vec::new();
+        }
+        let selected = |(step, _): &(Mechanism, u64)| matches!(step, Mechanism::Selected { .. });
+        let orders: Vec<f64> = if self.history.steps().iter().any(selected) {
+            // Each order is itself a search over others.
+            FEW_ORDERS.to_vec()
+        } else {
+            let lists = [Orders::tutorial(), Orders::tenths()];
+            let listed = lists.iter().filter_map(Orders::as_list).flatten();
+            listed.chain(&BETWEEN_ORDERS).copied().collect()
+        };
+        let mut found: Vec<(f64, f64)> =
+            orders.into_iter().map(|order| (order, bound(order))).collect();
+        let best = least(found.iter().copied());
+        let valley = minimum::over_reals(&bound, best.0);
+        // The pieces meet at whole orders.
+        let seams = [valley.0.floor(), valley.0.ceil()].into_iter().filter(|&order| order > 1.0);
+        found.extend(seams.map(|order| (order, bound(order))));
+        found.extend([best, valley]);
+        found
     }
 
     /// Whether the curve is a sum of Rényi divergences, none of which falls with the order; of
@@ -201,28 +236,32 @@ impl RdpAccountant {
         let slope = self.rdp(2.0) / 2.0;
         1.0 + (-delta.ln() / slope).sqrt().clamp(0.05, 1e5)
     }
+}
 
-    /// The sum of pure guarantees, if there is nothing else.
-    fn pure_total(&self) -> Option<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "at most 2^53 repetitions are composed")]
-        self.history
-            .steps()
-            .iter()
-            .map(|(step, count)| pure_bound(step).map(|epsilon| epsilon * *count as f64))
-            .sum()
-    }
+/// Orders between those of the lists, where these are far apart.
+const BETWEEN_ORDERS: [f64; 10] =
+    [72.0, 80.0, 96.0, 112.0, 160.0, 192.0, 320.0, 384.0, 640.0, 768.0];
+
+/// Orders that are tried where each of them is dear.
+const FEW_ORDERS: [f64; 10] = [1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 16.0, 32.0, 64.0];
+
+/// The order with the least bound; infinite if there is none.
+fn least(candidates: impl Iterator<Item = (f64, f64)>) -> (f64, f64) {
+    candidates
+        .filter(|(_, bound)| !bound.is_nan())
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap_or((2.0, f64::INFINITY))
 }
 
 impl Accountant for RdpAccountant {
     answered_by_history!();
 
     fn epsilon_interval(&self, delta: Delta) -> Result<EpsilonInterval, AccountingError> {
-        Ok(EpsilonInterval { lower: Epsilon::ZERO, upper: self.epsilon_and_order(delta).epsilon })
+        Ok(EpsilonInterval::at_most(self.epsilon_and_order(delta).epsilon))
     }
 
     fn delta_interval(&self, epsilon: Epsilon) -> Result<DeltaInterval, AccountingError> {
-        let upper = Delta::new(self.delta_and_order(epsilon.get()).1)?;
-        Ok(DeltaInterval { lower: Delta::ZERO, upper })
+        Ok(DeltaInterval::at_most(Delta::new(self.delta_and_order(epsilon.get()).1)?))
     }
 }
 
@@ -244,45 +283,14 @@ fn divergence(mechanism: &Mechanism, order: f64) -> f64 {
             replaced::ln_a(q, sigma, order) / (order - 1.0)
         }
         Mechanism::SubsetGaussian { rate, sigma } => subset::rdp(rate, sigma, order),
-        Mechanism::Laplace { scale } => laplace(scale, order),
+        Mechanism::Bounded(pair) => bounded::rdp(pair, order),
+        Mechanism::SampledBounded { q, pair } => bounded::sampled(q, pair.greatest(), order),
         Mechanism::Response { truth, other, others } => response(truth, other, others, order),
         Mechanism::Selected { ref steps, repetitions } => {
             selection::rdp(|order| composed(steps, order), repetitions, order)
         }
-        Mechanism::Pure { epsilon } => pure(epsilon, order),
         Mechanism::Zcdp { rho } => rho * order,
     }
-}
-
-/// The pure `ε` of a mechanism that has one.
-fn pure_bound(mechanism: &Mechanism) -> Option<f64> {
-    match *mechanism {
-        Mechanism::Pure { epsilon } => Some(epsilon),
-        Mechanism::Laplace { scale } => Some(scale.recip()),
-        Mechanism::Response { truth, other, .. } => Some((truth / other).ln()),
-        _ => None,
-    }
-}
-
-/// Laplace noise of the given scale around 0 against around 1: [Mironov
-/// 2017](https://arxiv.org/abs/1702.07476), Proposition 6; bounded by the pure guarantee.
-fn laplace(scale: f64, order: f64) -> f64 {
-    let weight = order / (2.0 * order - 1.0);
-    let up = (order - 1.0) / scale;
-    let down = -order / scale;
-    let ln_sum = if up > 1.0 {
-        weight.ln() + up + ((1.0 - weight) / weight * (down - up).exp()).ln_1p()
-    } else {
-        // The terms of first order cancel: weight · up + (1 − weight) · down = 0.
-        let second = |x: f64| if x.abs() < 1e-2 { series(x) } else { x.exp_m1() - x };
-        (weight * second(up) + (1.0 - weight) * second(down)).ln_1p()
-    };
-    (ln_sum / (order - 1.0)).clamp(f64::MIN_POSITIVE, scale.recip().max(f64::MIN_POSITIVE))
-}
-
-/// `e^x − 1 − x` for small `x`.
-fn series(x: f64) -> f64 {
-    x * x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0 + x / 720.0))))
 }
 
 /// Randomised response: one true answer against another.
@@ -299,23 +307,4 @@ fn response(truth: f64, other: f64, others: f64, order: f64) -> f64 {
         up + ((down - up).exp() + rest * (-up).exp()).ln_1p()
     };
     (ln_sum / (order - 1.0)).clamp(f64::MIN_POSITIVE, epsilon.max(f64::MIN_POSITIVE))
-}
-
-/// The largest Rényi divergence that `epsilon`-differential privacy allows: that of randomised
-/// response on one bit ([Mironov 2017](https://arxiv.org/abs/1702.07476), Section II).
-fn pure(epsilon: f64, order: f64) -> f64 {
-    // (p^α (1−p)^(1−α) + (1−p)^α p^(1−α)) with p = 1/(1 + e^−ε), less one: two positive terms.
-    let ln_p = -(-epsilon).exp().ln_1p();
-    let ln_not_p = ln_p - epsilon;
-    let likely = ln_p + (order - 1.0) * epsilon;
-    let unlikely = ln_not_p - (order - 1.0) * epsilon;
-    let bound = if (order - 1.0) * epsilon < 0.5 {
-        // p (e^x − 1) + (1 − p)(e^−x − 1) with x = (α − 1) ε; p − (1 − p) = tanh(ε/2).
-        let x = (order - 1.0) * epsilon;
-        let half = (x / 2.0).sinh();
-        (2.0 * half * half + (epsilon / 2.0).tanh() * x.sinh()).ln_1p() / (order - 1.0)
-    } else {
-        (likely + (unlikely - likely).exp().ln_1p()) / (order - 1.0)
-    };
-    bound.min(epsilon)
 }

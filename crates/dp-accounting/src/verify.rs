@@ -1,6 +1,6 @@
 //! Several routes, one truth: every accountant that can price a ledger must agree on it.
 //!
-//! Each accountant gives an interval in which the true `ε` lies. Different mathematics and
+//! Each accountant gives an interval in which the true `ε` lies, or an upper bound on it. Different mathematics and
 //! different code cannot both be right if their intervals have no point in common, so a run
 //! that [`verify`] lets pass has been priced independently by all that apply.
 
@@ -42,7 +42,12 @@ pub enum VerifyError {
 /// What each accountant said, in words.
 fn listed(statements: &[Statement]) -> String {
     let words = |one: &Statement| match &one.interval {
-        Ok(found) => format!("{}: {} to {}", one.accountant, found.lower, found.upper),
+        Ok(EpsilonInterval { lower: Some(lower), upper }) => {
+            format!("{}: {lower} to {upper}", one.accountant)
+        }
+        Ok(EpsilonInterval { lower: None, upper }) => {
+            format!("{}: at most {upper}", one.accountant)
+        }
         Err(error) => format!("{}: {error}", one.accountant),
     };
     statements.iter().map(words).collect::<Vec<_>>().join("; ")
@@ -108,9 +113,9 @@ pub fn agree(statements: Vec<Statement>) -> Result<Agreement, VerifyError> {
     }
     let later = |a: Epsilon, b: Epsilon| if b > a { b } else { a };
     let sooner = |a: Epsilon, b: Epsilon| if b < a { b } else { a };
-    let lower = intervals().map(|one| one.lower).fold(Epsilon::ZERO, later);
+    let lower = intervals().filter_map(|one| one.lower).reduce(later);
     let upper = intervals().map(|one| one.upper).fold(Epsilon::INFINITE, sooner);
-    if lower > upper {
+    if lower.is_some_and(|lower| lower > upper) {
         return Err(VerifyError::Contradiction { statements });
     }
     Ok(Agreement { epsilon: EpsilonInterval { lower, upper }, statements })

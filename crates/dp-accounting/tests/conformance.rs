@@ -42,6 +42,10 @@ fn times(event: &DpEvent, count: u64) -> DpEvent {
     event.clone().repeated(NonZeroU64::new(count).expect("not zero"))
 }
 
+fn three() -> NonZeroU64 {
+    NonZeroU64::new(3).expect("not zero")
+}
+
 /// One of each kind.
 fn events() -> Vec<DpEvent> {
     let gaussian = DpEvent::gaussian(noise(4.0));
@@ -50,6 +54,8 @@ fn events() -> Vec<DpEvent> {
         gaussian.clone().poisson_sampled(rate(0.1)),
         gaussian.clone().fixed_size_sampled(1000, 30),
         DpEvent::Laplace { noise_multiplier: noise(20.0) },
+        DpEvent::Laplace { noise_multiplier: noise(9.0) }.poisson_sampled(rate(0.1)),
+        DpEvent::DiscreteLaplace { noise_multiplier: noise(20.0), sensitivity: three() },
         DpEvent::DiscreteGaussian { noise_multiplier: noise(4.0) },
         DpEvent::RandomizedResponse { probability: rate(0.9), buckets: 2 },
         DpEvent::TreeAggregation { noise_multiplier: noise(9.0), steps: vec![100, 7] },
@@ -185,7 +191,7 @@ fn contradictions_are_malformed() {
 fn intervals_are_shown_rounded_outwards() {
     let shown = |lower, upper| {
         let [lower, upper] = [lower, upper].map(|end| Epsilon::new(end).expect("in range"));
-        EpsilonInterval { lower, upper }.to_string()
+        EpsilonInterval::between(lower, upper).to_string()
     };
     assert_eq!(
         shown(1.707_470_644_369, 1.707_470_645_349),
@@ -194,4 +200,10 @@ fn intervals_are_shown_rounded_outwards() {
     assert_eq!(shown(0.0, 0.25), "between 0.00 and 0.25");
     assert_eq!(shown(0.0, 0.0), "at 0");
     assert!(shown(1.0, f64::INFINITY).starts_with("between 1"));
+    // What is only a bound has no lower end that could be taken for one.
+    let bound =
+        |upper| EpsilonInterval::at_most(Epsilon::new(upper).expect("in range")).to_string();
+    assert_eq!(bound(0.25), "at most 0.25000000");
+    assert_eq!(bound(1.170_000_000_1), "at most 1.1700001");
+    assert_eq!(bound(f64::INFINITY), "without a bound");
 }

@@ -18,9 +18,11 @@ use clap::ValueEnum;
 use dp_accounting::{Delta, Neighboring, NoiseMultiplier};
 use fed_sim::Sampling;
 
+use crate::count::{mean, whole};
 use crate::failure::Failure;
 use price::Accountants;
 use repeats::BestOf;
+pub(crate) use source::warning_of_delta;
 
 /// Say what a run costs, by classic and improved Rényi accounting and exactly, without training
 ///
@@ -33,7 +35,7 @@ pub(crate) struct Args {
     #[arg(conflicts_with_all = ["clients", "noise", "rounds", "import"])]
     from: Option<PathBuf>,
     /// Clients per round: the expected number, or the exact one with --sampling fixed-size
-    #[arg(long, value_name = "M", allow_hyphen_values = true)]
+    #[arg(long, value_name = "M", value_parser = mean, allow_hyphen_values = true)]
     #[arg(requires_all = ["population", "noise", "rounds"])]
     clients: Option<f64>,
     /// All clients there are
@@ -57,7 +59,8 @@ pub(crate) struct Args {
     /// add-or-remove]
     #[arg(long, value_enum)]
     relation: Option<Relation>,
-    /// A history of dp_accounting (a DpEvent as JSON) or Opacus ([[noise, rate, steps], ...])
+    /// A history of dp_accounting (a DpEvent as JSON) or Opacus ([[noise, rate, steps], ...]); - is
+    /// standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["clients", "noise", "rounds"])]
     import: Option<PathBuf>,
     /// Also price this many runs like the one named, on the same clients, all of them released
@@ -123,16 +126,6 @@ impl From<Relation> for Neighboring {
             Relation::ZeroOut => Self::ZeroOutOne,
         }
     }
-}
-
-/// A whole number from 1 on.
-fn whole(text: &str) -> Result<NonZeroU64, String> {
-    text.parse().map_err(|_| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let why =
-            if digits && text.bytes().any(|byte| byte != b'0') { ", and below 2^64" } else { "" };
-        format!("not a whole number from 1 upwards, in digits{why}")
-    })
 }
 
 fn noise(text: &str) -> Result<NoiseMultiplier, String> {

@@ -6,6 +6,7 @@ use dp_accounting::calibrate::{ClientVerdict, Evaluation};
 use fed_data::FederatedData;
 use fed_sim::{Experiment, plan};
 
+use super::account::warning_of_delta;
 use super::train::{DataArgs, read_experiment};
 use crate::failure::Failure;
 use crate::{say, tell};
@@ -59,7 +60,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             ))?;
         }
     }
-    tell(sentence(&experiment, &answer(&experiment, &verdict)?))
+    tell(sentence(&experiment, &answer(&experiment, &verdict)?))?;
+    match warning_of_delta(experiment.delta, dataset.train.num_clients() as u64) {
+        Some(warning) => tell(format_args!("Warning: {warning}")),
+        None => Ok(()),
+    }
 }
 
 /// The experiment in `path`, or the tutorial's, and how to call it in messages.

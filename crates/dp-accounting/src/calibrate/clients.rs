@@ -4,6 +4,7 @@
 //! it the utility: the noise on the *mean* stays what it was while both grow. Only `ε` falls.
 
 use crate::accountant::{Accountant, Neighboring};
+use crate::calibrate::quote::{Patience, Rounds};
 use crate::error::AccountingError;
 use crate::event::DpEvent;
 use crate::rdp::{Conversion, Orders, RdpAccountant};
@@ -57,6 +58,8 @@ pub struct Evaluation {
     pub proposal: Proposal,
     /// What it costs.
     pub price: Price,
+    /// The accountant that proved it, where the search knows.
+    pub accountant: Option<&'static str>,
 }
 
 /// The answer to a [`ClientSearch`].
@@ -93,6 +96,13 @@ impl ClientSearch {
         &self,
         mut price: impl FnMut(&Proposal) -> Result<Price, AccountingError>,
     ) -> Result<ClientVerdict, AccountingError> {
+        self.search(|proposal| Ok((price(proposal)?, None)))
+    }
+
+    fn search(
+        &self,
+        mut price: impl FnMut(&Proposal) -> Result<(Price, Option<&'static str>), AccountingError>,
+    ) -> Result<ClientVerdict, AccountingError> {
         if self.base_clients == 0 {
             let (unit, range) = ("base clients", "1 to the population");
             return Err(UnitError::OutOfRange { unit, range, value: 0.0 }.into());
@@ -100,7 +110,8 @@ impl ClientSearch {
         let mut evaluations = Vec::new();
         let mut evaluate = |clients: u64| -> Result<Evaluation, AccountingError> {
             let proposal = self.proposal(clients)?;
-            let evaluation = Evaluation { proposal, price: price(&proposal)? };
+            let (price, accountant) = price(&proposal)?;
+            let evaluation = Evaluation { proposal, price, accountant };
             evaluations.push(evaluation);
             Ok(evaluation)
         };
@@ -143,19 +154,21 @@ impl ClientSearch {
         orders: &Orders,
         conversion: Conversion,
     ) -> Result<ClientVerdict, AccountingError> {
-        self.run(|proposal| {
+        self.search(|proposal| {
             let mut accountant = RdpAccountant::new(Neighboring::AddOrRemoveOne)
                 .with_orders(orders.clone())
                 .with_conversion(conversion);
             accountant.compose(&proposal.round(), rounds)?;
             let found = accountant.epsilon_and_order(delta);
-            Ok(Price { epsilon: found.epsilon, order: found.order })
+            let price = Price { epsilon: found.epsilon, order: found.order };
+            Ok((price, Some(accountant.name())))
         })
     }
 
     /// Searches with the price of `rounds` rounds by the accountant that `make` makes, for
     /// example an [`ExactAccountant`](crate::ExactAccountant), with which the tutorial needs 104
-    /// clients.
+    /// clients. Where it cannot give an interval of its width, a grid of losses or Rényi accounting
+    /// answers in its place, from above.
     ///
     /// # Errors
     /// As for [`run`](Self::run).
@@ -165,10 +178,11 @@ impl ClientSearch {
         delta: Delta,
         make: impl Fn() -> A,
     ) -> Result<ClientVerdict, AccountingError> {
-        self.run(|proposal| {
-            let mut accountant = make();
-            accountant.compose(&proposal.round(), rounds)?;
-            Ok(Price { epsilon: accountant.epsilon(delta)?, order: None })
+        let patience = Patience::default();
+        self.search(|proposal| {
+            let rounds = Rounds { round: proposal.round(), count: rounds };
+            let quote = rounds.quote(make(), delta, &patience)?;
+            Ok((Price { epsilon: quote.epsilon, order: None }, quote.accountant))
         })
     }
 

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use crate::accountant::{Accountant, DeltaInterval, EpsilonInterval};
-use crate::calibrate::search::{Direction, Verdict, real, whole};
+use crate::calibrate::quote::{Patience, Quote, Rounds};
+use crate::calibrate::search::{Direction, Verdict, real_quoted, whole_quoted};
 use crate::error::AccountingError;
 use crate::event::DpEvent;
 use crate::rdp::RdpAccountant;
@@ -12,7 +13,9 @@ use crate::units::{Delta, Epsilon, NoiseMultiplier, SamplingProbability};
 /// Rounds of a Poisson-sampled Gaussian, all alike.
 ///
 /// The functions below vary one field and keep the others; each takes the accountant by which
-/// to price, as a function that makes an empty one.
+/// to price, as a function that makes an empty one. Where that one cannot give an interval of its
+/// width, a grid of losses and Rényi accounting answer in its place, from above: an answer says whose
+/// it is.
 ///
 /// ```
 /// use dp_accounting::calibrate::Run;
@@ -58,9 +61,20 @@ impl Run {
     ///
     /// # Errors
     /// Those of the accountant, and as for [`round`](Self::round).
-    pub fn epsilon<A: Accountant>(&self, mut empty: A) -> Result<Epsilon, AccountingError> {
-        empty.compose(&self.round()?, self.rounds)?;
-        empty.epsilon(self.delta)
+    pub fn epsilon<A: Accountant>(&self, empty: A) -> Result<Epsilon, AccountingError> {
+        Ok(self.quote(empty, &Patience::default())?.epsilon)
+    }
+
+    fn all(&self) -> Result<Rounds, AccountingError> {
+        Ok(Rounds { round: self.round()?, count: self.rounds })
+    }
+
+    fn quote<A: Accountant>(
+        &self,
+        empty: A,
+        patience: &Patience,
+    ) -> Result<Quote, AccountingError> {
+        self.all()?.quote(empty, self.delta, patience)
     }
 
     /// The `δ` at which the run has a given `ε`.
@@ -70,10 +84,9 @@ impl Run {
     pub fn delta<A: Accountant>(
         &self,
         epsilon: Epsilon,
-        mut empty: A,
+        empty: A,
     ) -> Result<Delta, AccountingError> {
-        empty.compose(&self.round()?, self.rounds)?;
-        empty.delta(epsilon)
+        Ok(self.smallest_delta(epsilon, empty)?.upper)
     }
 
     /// The smallest `ε` at the run's `δ`, from both sides: the upper end is the answer on the safe
@@ -83,10 +96,9 @@ impl Run {
     /// As for [`epsilon`](Self::epsilon).
     pub fn smallest_epsilon<A: Accountant>(
         &self,
-        mut empty: A,
+        empty: A,
     ) -> Result<EpsilonInterval, AccountingError> {
-        empty.compose(&self.round()?, self.rounds)?;
-        empty.epsilon_interval(self.delta)
+        self.all()?.epsilon(empty, self.delta)
     }
 
     /// The smallest `δ` at which the run meets `target`, from both sides: the upper end is the
@@ -98,10 +110,9 @@ impl Run {
     pub fn smallest_delta<A: Accountant>(
         &self,
         target: Epsilon,
-        mut empty: A,
+        empty: A,
     ) -> Result<DeltaInterval, AccountingError> {
-        empty.compose(&self.round()?, self.rounds)?;
-        empty.delta_interval(target)
+        self.all()?.delta(empty, target)
     }
 
     /// The largest sampling probability for `target`, to a relative `tolerance`, from 1e-9 to 1;
@@ -116,18 +127,19 @@ impl Run {
         make: impl Fn() -> A,
     ) -> Result<Verdict<f64>, AccountingError> {
         let range = 1e-9..=1.0;
-        let price = |rate: f64, accountant: &mut dyn Accountant| {
+        let at = |rate: f64| -> Result<Rounds, AccountingError> {
             let round = DpEvent::gaussian(self.noise_multiplier)
                 .poisson_sampled(SamplingProbability::new(rate)?);
-            accountant.compose(&round, self.rounds)?;
-            accountant.epsilon(self.delta)
+            Ok(Rounds { round, count: self.rounds })
         };
-        let relation = make().relation();
-        let rough = real(range.clone(), 0.01, 0.01, Direction::Rising, target, |rate| {
-            price(rate, &mut RdpAccountant::new(relation))
+        let (relation, patience) = (make().relation(), Patience::default());
+        let rough = real_quoted(range.clone(), 0.01, 0.01, Direction::Rising, target, |rate| {
+            at(rate)?.quote(RdpAccountant::new(relation), self.delta, &patience)
         })?;
         let start = rough.answer().map_or(1e-9, |rough| rough.value);
-        real(range, start, tolerance, Direction::Rising, target, |rate| price(rate, &mut make()))
+        real_quoted(range, start, tolerance, Direction::Rising, target, |rate| {
+            at(rate)?.quote(make(), self.delta, &patience)
+        })
     }
 
     /// The smallest noise multiplier for `target`, to a relative `tolerance`, between 1e-3 and
@@ -146,13 +158,13 @@ impl Run {
         };
         let range = 1e-3..=1e9;
         // Rényi accounting is quick and asks for some more: a good place to start from.
-        let relation = make().relation();
-        let rough = real(range.clone(), 1.0, 0.01, Direction::Falling, target, |value| {
-            at(value)?.epsilon(RdpAccountant::new(relation))
+        let (relation, patience) = (make().relation(), Patience::default());
+        let rough = real_quoted(range.clone(), 1.0, 0.01, Direction::Falling, target, |value| {
+            at(value)?.quote(RdpAccountant::new(relation), &patience)
         })?;
         let start = rough.answer().map_or(1e9, |rough| rough.value / 1.03).clamp(1e-3, 1e9);
-        real(range, start, tolerance, Direction::Falling, target, |value| {
-            at(value)?.epsilon(make())
+        real_quoted(range, start, tolerance, Direction::Falling, target, |value| {
+            at(value)?.quote(make(), &patience)
         })
     }
 
@@ -207,21 +219,21 @@ fn search<A: Accountant>(
     with: impl Fn(u64) -> Run,
     make: impl Fn() -> A,
 ) -> Result<Verdict<u64>, AccountingError> {
-    let relation = make().relation();
-    let rough = whole(range.clone(), direction, target, |value| {
-        with(value).epsilon(RdpAccountant::new(relation))
+    let (relation, patience) = (make().relation(), Patience::default());
+    let rough = whole_quoted(range.clone(), direction, target, |value| {
+        with(value).quote(RdpAccountant::new(relation), &patience)
     })?;
-    let price = |value| with(value).epsilon(make());
+    let price = |value| with(value).quote(make(), &patience);
     if let Some(found) = rough.answer() {
         let from = match direction {
             Direction::Falling => *range.start()..=found.value,
             Direction::Rising => found.value..=*range.end(),
         };
-        let verdict = whole(from, direction, target, price)?;
+        let verdict = whole_quoted(from, direction, target, price)?;
         // By a hair the other accountant may see it differently: then from the beginning.
         if verdict.answer().is_some() {
             return Ok(verdict);
         }
     }
-    whole(range, direction, target, price)
+    whole_quoted(range, direction, target, price)
 }

@@ -7,6 +7,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::calibrate::quote::Quote;
 use crate::error::AccountingError;
 use crate::units::{Epsilon, UnitError};
 
@@ -26,6 +27,14 @@ pub struct Priced<T> {
     pub value: T,
     /// Its price.
     pub epsilon: Epsilon,
+    /// The accountant that proved it, where the search knows.
+    pub accountant: Option<&'static str>,
+}
+
+impl<T> Priced<T> {
+    fn new(value: T, quote: Quote) -> Self {
+        Self { value, epsilon: quote.epsilon, accountant: quote.accountant }
+    }
 }
 
 /// What a search found.
@@ -67,10 +76,20 @@ pub fn whole(
     target: Epsilon,
     mut price: impl FnMut(u64) -> Result<Epsilon, AccountingError>,
 ) -> Result<Verdict<u64>, AccountingError> {
+    whole_quoted(range, direction, target, |value| price(value).map(Quote::from))
+}
+
+/// [`whole`] with prices that name who proved them.
+pub(super) fn whole_quoted(
+    range: RangeInclusive<u64>,
+    direction: Direction,
+    target: Epsilon,
+    mut price: impl FnMut(u64) -> Result<Quote, AccountingError>,
+) -> Result<Verdict<u64>, AccountingError> {
     if range.is_empty() {
         return Err(empty("whole numbers"));
     }
-    let mut priced = |value: u64| price(value).map(|epsilon| Priced { value, epsilon });
+    let mut priced = |value: u64| price(value).map(|quote| Priced::new(value, quote));
     let (cheap, dear) = match direction {
         Direction::Falling => (*range.end(), *range.start()),
         Direction::Rising => (*range.start(), *range.end()),
@@ -127,11 +146,23 @@ pub fn real(
     target: Epsilon,
     mut price: impl FnMut(f64) -> Result<Epsilon, AccountingError>,
 ) -> Result<Verdict<f64>, AccountingError> {
+    real_quoted(range, start, tolerance, direction, target, |value| price(value).map(Quote::from))
+}
+
+/// [`real`] with prices that name who proved them.
+pub(super) fn real_quoted(
+    range: RangeInclusive<f64>,
+    start: f64,
+    tolerance: f64,
+    direction: Direction,
+    target: Epsilon,
+    mut price: impl FnMut(f64) -> Result<Quote, AccountingError>,
+) -> Result<Verdict<f64>, AccountingError> {
     let sound = *range.start() > 0.0 && range.end().is_finite() && range.contains(&start);
     if !sound || !(1e-14..=1.0).contains(&tolerance) {
         return Err(empty("positive numbers around the start"));
     }
-    let mut priced = |value: f64| price(value).map(|epsilon| Priced { value, epsilon });
+    let mut priced = |value: f64| price(value).map(|quote| Priced::new(value, quote));
     let meets = |priced: &Priced<f64>| priced.epsilon <= target;
     let first = priced(start)?;
     // Away from the dear side until the target is met, or towards it until it is missed.

@@ -41,9 +41,12 @@ use std::f64::consts::PI;
 
 use rustfft::num_complex::Complex64;
 
+use crate::exact::few::{self, Few, Ramp, Walk};
 use crate::exact::mixture::ln_1p;
-use crate::exact::pair::Pair;
+use crate::exact::pair::{Pair, Shape};
 use crate::exact::quadrature::Quadrature;
+use crate::exact::shell::{self, Shell};
+use crate::rdp::minimum;
 use crate::rdp::trapezoid::ROUNDING;
 
 /// One kind of step and how often it is taken.
@@ -95,6 +98,16 @@ impl Process {
         36.0 + steps.ln_1p()
     }
 
+    /// The most that all losses together can be, rounded up: without a record a sampled step has a loss
+    /// of at most `−ln(1 − q)`.
+    pub(crate) fn greatest_loss(&self) -> f64 {
+        let one = |term: &Term| match term.step {
+            Step::Sampled(Pair { shape: Shape::Add, q, .. }) => -(-q).ln_1p() * term.count,
+            Step::Sampled(_) | Step::Gaussian { .. } => f64::INFINITY,
+        };
+        self.terms.iter().map(one).sum::<f64>() * (1.0 + 1e-14)
+    }
+
     /// The Chernoff bound on `ε` at `δ = e^ln_delta`, from one moment.
     pub(crate) fn chernoff_epsilon(&self, c: f64, ln_delta: f64) -> f64 {
         (self.ln_moment(c) + ln_kappa(c) - ln_delta) / c
@@ -115,7 +128,7 @@ impl Process {
                 term.count
                     * match term.step {
                         Step::Gaussian { sigma } => (c * c + c - t * t) / (2.0 * sigma * sigma),
-                        Step::Sampled(pair) => pair.ln_tail_bound(c, t, exponent, ln_moment),
+                        Step::Sampled(pair) => pair.ln_tail_bound(c, t, exponent, ln_moment, None),
                     }
             })
             .sum()
@@ -133,6 +146,10 @@ pub(crate) struct Contour {
     /// Pairs `(s, ln κ(s) M(s))` for the bounds on aliasing, `s < c` and `s > c`.
     below: Vec<(f64, f64)>,
     above: Vec<(f64, f64)>,
+    /// Where it was made for a few steps, how these were divided, and the contours of the shells
+    /// below this one.
+    few: Option<Few>,
+    shells: Vec<Contour>,
 }
 
 /// Where a contour may run, and what that costs.
@@ -145,8 +162,8 @@ struct Line {
 }
 
 impl Line {
-    fn new(process: &Process, c: f64, epsilon: f64, ln_tolerance: f64) -> Self {
-        let at = |s: f64| (s, ln_kappa(s) + process.ln_moment(s));
+    fn new(ln_moment: impl Fn(f64) -> f64, c: f64, epsilon: f64, ln_tolerance: f64) -> Self {
+        let at = |s: f64| (s, ln_kappa(s) + ln_moment(s));
         let period = |&(s, ln): &(f64, f64)| {
             (ln - s * epsilon - ln_tolerance + 2.0).max(1.0) / (s - c).abs()
         };
@@ -195,29 +212,32 @@ impl Contour {
     /// The best `c` for the Chernoff bound can lie where `M` is about to explode, and there the
     /// aliases from above fade slowly; a smaller `c` then needs fewer nodes for the same answer.
     /// Its nodes are larger, though, and so is their rounding: by at most `e^most_loss`.
+    ///
+    /// Outputs of a few steps may be divided by how much they tell.
     pub(crate) fn new(
         process: &Process,
         c: f64,
         epsilon: f64,
         ln_tolerance: f64,
         most_loss: f64,
+        divide: bool,
     ) -> Option<Self> {
         let loss = |line: &Line, c: f64| {
             process.chernoff_ln_delta(line.c, epsilon) - process.chernoff_ln_delta(c, epsilon)
         };
-        let mut line = Line::new(process, c, epsilon, ln_tolerance);
+        let at = |c: f64| Line::new(|s| process.ln_moment(s), c, epsilon, ln_tolerance);
+        let mut line = at(c);
         for part in [0.8, 0.6, 0.45, 0.3] {
             if line.period * line.c < 70.0 {
                 break;
             }
-            let next = Line::new(process, part * c, epsilon, ln_tolerance);
+            let next = at(part * c);
             if next.period > line.period || loss(&next, c) > most_loss {
                 break;
             }
             line = next;
         }
         let Line { c, below, above, period } = line;
-        let step = 2.0 * PI / period;
         let ln_moments: Vec<f64> = process
             .terms
             .iter()
@@ -226,9 +246,142 @@ impl Contour {
                 Step::Sampled(pair) => pair.ln_moment(c, process.exponent()),
             })
             .collect();
-        let mut new =
-            Self { c, step, nodes: Vec::new(), ln_truncated: f64::INFINITY, below, above };
+        let mut new = Self::empty(Line { c, below, above, period });
+        if divide
+            && let [Term { step: Step::Sampled(pair), count }] = process.terms.as_slice()
+            && let Some(few) = Few::new(*pair, *count, epsilon, ln_tolerance)
+            && new.fill_few(few, epsilon, ln_tolerance, ln_moments[0])
+        {
+            return Some(new);
+        }
+        new.nodes.clear();
+        new.shells.clear();
+        new.few = None;
         new.fill(process, epsilon, ln_tolerance, &ln_moments).then_some(new)
+    }
+
+    /// A contour without nodes.
+    fn empty(line: Line) -> Self {
+        let Line { c, below, above, period } = line;
+        Self {
+            c,
+            step: 2.0 * PI / period,
+            nodes: Vec::new(),
+            ln_truncated: f64::INFINITY,
+            below,
+            above,
+            few: None,
+            shells: Vec::new(),
+        }
+    }
+
+    /// [`fill`](Self::fill) for a few equal steps: the largest losses here, a contour for each shell
+    /// below.
+    fn fill_few(&mut self, few: Few, epsilon: f64, ln_tolerance: f64, ln_moment: f64) -> bool {
+        self.few = Some(few);
+        let ramps = shell::ramps(&few, epsilon);
+        self.fill_shells(few, &ramps, epsilon, ln_tolerance, ln_moment)
+            || self.fill_shells(few, &ramps[..1], epsilon, ln_tolerance, ln_moment)
+    }
+
+    fn fill_shells(
+        &mut self,
+        few: Few,
+        ramps: &[Ramp],
+        epsilon: f64,
+        ln_tolerance: f64,
+        ln_moment: f64,
+    ) -> bool {
+        self.shells.clear();
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let ln_tolerance = ln_tolerance - (ramps.len() as f64).ln();
+        for first in 0..ramps.len() - 1 {
+            match Self::of_shell(&few, &ramps[first..], epsilon, ln_tolerance) {
+                Some(shell) => self.shells.push(shell),
+                None => return false,
+            }
+        }
+        let top = Few { ramp: ramps[ramps.len() - 1], ..few };
+        let (c, step) = (self.c, self.step);
+        self.walk(
+            epsilon,
+            ln_tolerance,
+            few::reach(top.pair, top.ramp),
+            |most| Walk::new(top, c, step, most, ln_moment),
+            |t| top.ln_tail(c, t, ln_moment),
+        )
+    }
+
+    /// The contour of the shell between the first two ramps.
+    fn of_shell(few: &Few, ramps: &[Ramp], epsilon: f64, ln_tolerance: f64) -> Option<Self> {
+        let steps = f64::from(few.steps);
+        // Farther than the ramp alone would need: the next one is in the way of the bounds.
+        let reach = 2.5 * few::reach(few.pair, ramps[0]);
+        let shell = Shell::new(few.pair, few.steps, ramps, 16.0 / epsilon, reach)?;
+        let most = shell.most_order / 2.6;
+        let chernoff = |order: f64| {
+            let c = order - 1.0;
+            let within = c <= most;
+            if within { steps * shell.ln_sum(c) + ln_kappa(c) - c * epsilon } else { f64::INFINITY }
+        };
+        let (order, _) = minimum::over_reals(chernoff, 1.0 + 0.5 * most);
+        let c = order - 1.0;
+        let line = Line::new(|s| steps * shell.ln_moment(s), c, epsilon, ln_tolerance);
+        let mut new = Self::empty(line);
+        let ln_moment = shell.ln_moment(c);
+        let step = new.step;
+        new.walk(
+            epsilon,
+            ln_tolerance,
+            reach,
+            |most| {
+                (most <= 1.001 * reach).then(|| Walk::of_shell(&shell, c, step, reach, ln_moment))
+            },
+            |t| shell.ln_tail(c, t),
+        )
+        .then_some(new)
+    }
+
+    /// Computes nodes, up to about `reach` at first, until the rest is provably small.
+    fn walk(
+        &mut self,
+        epsilon: f64,
+        ln_tolerance: f64,
+        reach: f64,
+        make: impl Fn(f64) -> Option<Walk>,
+        ln_tail: impl Fn(f64) -> f64,
+    ) -> bool {
+        let (c, step) = (self.c, self.step);
+        let bound = |ln_size: f64, t: f64| ln_size - c * epsilon - (PI * t.max(1e-300)).ln();
+        let mut most = reach.max(16.0 * step);
+        loop {
+            let Some(mut walk) = make(most) else { return false };
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "capped")]
+            let nodes = (most / step).min(1e9) as usize;
+            if nodes > MOST_NODES || walk.points() * nodes > MOST_WORK {
+                return false;
+            }
+            self.nodes.clear();
+            let mut next_proof = 1;
+            for k in 0..nodes {
+                #[expect(clippy::cast_precision_loss, reason = "at most a hundred thousand nodes")]
+                let t = step * k as f64;
+                let node = Node::of_few(t, &walk.next());
+                if node.ln_moment.re.is_nan() || !node.error.is_finite() {
+                    return false;
+                }
+                self.nodes.push(node);
+                if k >= next_proof && bound(node.ln_moment.re, t) < ln_tolerance - 0.5 {
+                    let ln_rest = walk.ln_bound(ln_tail(t + step));
+                    if bound(ln_rest, t) <= ln_tolerance {
+                        self.ln_truncated = ln_rest - (PI * t).ln();
+                        return true;
+                    }
+                    next_proof = k + 2 + k / 6;
+                }
+            }
+            most *= 2.0;
+        }
     }
 
     /// Computes nodes until the rest is provably small; false if that does not come about.
@@ -305,10 +458,21 @@ impl Contour {
             error += ROUNDING * sum.abs();
         }
         let aliased = self.aliased(epsilon);
+        let missing = self.few.map_or(0.0, |few| few.missing(epsilon));
+        let (mut lower, mut upper) = (sum - aliased - error, sum + error + missing);
+        // Far below the ε that it was made for, that is most of it.
+        sum += missing;
+        for shell in &self.shells {
+            let found = shell.delta(epsilon);
+            sum += found.value;
+            lower = lower.max(0.0) + found.lower;
+            upper += found.upper;
+        }
+        let room = 1.0 + 4.0 * f64::EPSILON * (1.0 + self.shells.len() as f64);
         Bounds {
             value: sum,
-            lower: (sum - aliased - error).clamp(0.0, 1.0),
-            upper: (sum + error).clamp(0.0, 1.0),
+            lower: (lower / room).clamp(0.0, 1.0),
+            upper: (upper * room).clamp(0.0, 1.0),
         }
     }
 
@@ -335,6 +499,21 @@ pub(crate) struct Bounds {
     pub(crate) value: f64,
     pub(crate) lower: f64,
     pub(crate) upper: f64,
+}
+
+impl Node {
+    /// A value with its own bound; where it is lost in that, the truth has at most twice its size, and
+    /// whatever is written in its place is off by at most three times as much.
+    fn of_few(t: f64, value: &few::Value) -> Self {
+        let size = value.value.norm();
+        let (own, error) = if size > 2.0 * value.error {
+            (value.value.ln(), value.error / size)
+        } else {
+            (Complex64::from(value.error.ln()), 4.0)
+        };
+        let ln_moment = own + value.ln_scale;
+        Self { t, ln_moment, size: own.norm() + value.ln_scale.abs(), error }
+    }
 }
 
 /// `ln M(c + it)` of the whole process.

@@ -22,8 +22,10 @@
 //!
 //! [BW18]: https://arxiv.org/abs/1805.06530
 
+use std::f64::consts::PI;
+
 use crate::exact::contour::{Bounds, Process, Step};
-use crate::normal::{FAR, density, mills, mills_rest, upper_tail};
+use crate::normal::{self, FAR, mills, mills_rest, upper_tail};
 use crate::rdp::trapezoid::ROUNDING;
 
 /// One Gaussian that tells as much as all of them together.
@@ -35,6 +37,11 @@ pub(crate) struct Together {
 }
 
 impl Together {
+    /// One step with noise `sigma`.
+    pub(crate) fn one(sigma: f64) -> Self {
+        Self { mu: sigma.recip(), error: 2.0 * ROUNDING }
+    }
+
     /// The steps of a process as one, if all of them are Gaussian.
     pub(crate) fn of(process: &Process) -> Option<Self> {
         let mut squared = 0.0;
@@ -48,30 +55,38 @@ impl Together {
         (mu > 1e-150 && mu < 1e150).then_some(Self { mu, error })
     }
 
-    /// Bounds on `δ` at `epsilon ≥ 0`.
-    pub(crate) fn delta(self, epsilon: f64) -> Bounds {
-        let (value, _) = delta(self.mu, epsilon);
-        let (low, low_error) = delta(self.mu * (1.0 - self.error), epsilon);
-        let (high, high_error) = delta(self.mu * (1.0 + self.error), epsilon);
+    /// Bounds on `δ e^−ln_unit` at `epsilon ≥ 0`: a unit of the size of `δ` keeps digits where `δ`
+    /// itself would underflow.
+    pub(crate) fn delta(self, epsilon: f64, ln_unit: f64) -> Bounds {
+        let (value, _) = delta(self.mu, epsilon, ln_unit);
+        let (low, low_error) = delta(self.mu * (1.0 - self.error), epsilon, ln_unit);
+        let (high, high_error) = delta(self.mu * (1.0 + self.error), epsilon, ln_unit);
+        // All of it, in that unit.
+        let most = (-ln_unit).exp();
         Bounds {
             value,
-            lower: (low - low_error).clamp(0.0, 1.0),
-            upper: (high + high_error).clamp(0.0, 1.0),
+            lower: (low - low_error).clamp(0.0, most),
+            upper: (high + high_error).clamp(0.0, most),
         }
     }
 }
 
-/// `δ` of one Gaussian and a bound on its error; what underflows is within the bound.
-fn delta(mu: f64, epsilon: f64) -> (f64, f64) {
+/// `δ e^−ln_unit` of one Gaussian and a bound on its error; what underflows is within the bound.
+fn delta(mu: f64, epsilon: f64, ln_unit: f64) -> (f64, f64) {
     let (near, half) = (epsilon / mu, 0.5 * mu);
     let (a, b) = (near - half, near + half);
-    if a > 40.0 {
-        return (0.0, 1e-300);
+    if a > 1e4 {
+        return (0.0, LEAST);
     }
+    let is_near = mu > SMALL && a < FAR;
+    // There δ is far above any unit that is smaller than this.
+    let ln_unit = if is_near { ln_unit.max(-575.0) } else { ln_unit };
+    // The density of a standard normal at `a`, in the unit. What is far above one stays there.
+    let density = |a: f64| (-0.5 * a * a - ln_unit).min(600.0).exp() / (2.0 * PI).sqrt();
     // How far `a` and `b` may be off.
     let moved = 4.0 * ROUNDING * (near + half);
     // Relative errors of φ(a), of a tail or a ratio at `x`.
-    let shared = ROUNDING * (10.0 + 4.0 * a * a) + moved * a.abs();
+    let shared = ROUNDING * (10.0 + 4.0 * a * a + 2.0 * ln_unit.abs()) + moved * a.abs();
     let tail = |x: f64| ROUNDING * (20.0 + 4.0 * x * x);
     let (value, error) = if mu <= SMALL {
         let (low, high) = falling(a, mu);
@@ -85,17 +100,22 @@ fn delta(mu: f64, epsilon: f64) -> (f64, f64) {
         let error = doubt + (near + far) * (20.0 * ROUNDING + moved) + value * shared;
         (density(a) * value, density(a) * error)
     } else {
-        let above = upper_tail(a);
+        let unit = ln_unit.exp();
+        let above = upper_tail(a) / unit;
         let (below, error) = if b < FAR {
-            (epsilon.exp() * upper_tail(b), tail(a) + tail(b))
+            (epsilon.exp() * upper_tail(b) / unit, tail(a) + tail(b))
         } else {
             let [low, high] = mills(b);
             (density(a) * 0.5 * (low + high), tail(a) + (high - low) / low)
         };
-        (above - below, (above + below) * (error + moved * (1.0 + a.abs())))
+        let error = error + ROUNDING * (4.0 + 2.0 * ln_unit.abs()) + moved * (1.0 + a.abs());
+        (above - below, (above + below) * error)
     };
-    (value, error + 1e-300)
+    (value, error + LEAST)
 }
+
+/// What may underflow without a trace, in whatever unit.
+const LEAST: f64 = 1e-300;
 
 /// Up to here the integral of `−R'` has one panel, right to 1e-10.
 const SMALL: f64 = 0.01;
@@ -115,7 +135,7 @@ fn falling(a: f64, mu: f64) -> (f64, f64) {
 /// `−R'(x) = 1 − x R(x)` for `x ≥ −SMALL`.
 fn descent(x: f64) -> f64 {
     if x < FAR {
-        return 1.0 - x * upper_tail(x) / density(x);
+        return 1.0 - x * upper_tail(x) / normal::density(x);
     }
     // With R = 1/(x + K), and both convergents as good as equal.
     let [low, high] = mills_rest(x);
@@ -207,7 +227,7 @@ mod tests {
     #[test]
     fn the_closed_form_holds_the_truth_from_tiny_to_huge() {
         for &(mu, epsilon, truth) in TABLE {
-            let found = Together { mu, error: 0.0 }.delta(epsilon);
+            let found = Together { mu, error: 0.0 }.delta(epsilon, 0.0);
             let what = format!("mu = {mu}, epsilon = {epsilon}: {found:?} for {truth}");
             assert!(found.lower <= truth && truth <= found.upper, "{what}");
             let narrow = found.upper - found.lower <= 1e-9 * truth || truth < 1e-280;

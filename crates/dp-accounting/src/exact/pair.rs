@@ -36,6 +36,7 @@ use std::f64::consts::PI;
 
 use rustfft::num_complex::Complex64;
 
+use crate::exact::few::Ramp;
 use crate::exact::mixture::{Mixture, exp_m1, ln_1p, ln_1p_rounding, size};
 use crate::rdp::trapezoid::{LogSum, ROUNDING, is_series, phi_ln};
 
@@ -209,6 +210,40 @@ impl Pair {
         (2.0 * exponent).sqrt() / self.sigma
     }
 
+    /// Points of the real line.
+    pub(super) fn plain_grid(self, first: f64, step: f64, nodes: usize) -> Grid {
+        self.grid_of(0.0, first, step, nodes)
+    }
+
+    /// A grid on the real line on which `M(c + it)` is right to `e^−exponent · M(c)` for all
+    /// `t ≤ most`, also where the integrand has a further factor, at most 1 on the real line and larger
+    /// by at most `e^growth(θ)` on a line off it.
+    pub(super) fn real_grid(
+        self,
+        c: f64,
+        most: f64,
+        exponent: f64,
+        ln_moment: f64,
+        growth: impl Fn(f64) -> f64,
+    ) -> Grid {
+        let s = c.hypot(most);
+        let ln_size = (2.0 + (2.0 + 4.0 * s) * (-ln_moment).exp()).ln();
+        let step = |theta: f64| {
+            let growth = self.ln_growth(theta, c, most, false) + growth(theta);
+            2.0 * PI * self.variance() * theta / (exponent + ln_size + growth + 0.1)
+        };
+        // Where the growth is a square, the best line lies where it has the size of the exponent.
+        let best = (2.0 * exponent / growth(1.0).max(1e-300)).sqrt();
+        let step = (1..60)
+            .map(|k| 0.05 * f64::from(k))
+            .chain((1..12).map(|k| best * f64::from(k) / 12.0).filter(|&theta| theta < 2.95))
+            .map(step)
+            .fold(0.0, f64::max);
+        let (first, last) = self.range(c, s, exponent + 2.0);
+        let nodes = count((last - first) / step);
+        self.grid_of(0.0, first, step, nodes)
+    }
+
     /// A grid on which `M(c + it) − 1` is right to `e^−exponent · M(c)` for all `t ≤ most`.
     pub(super) fn grid(self, c: f64, most: f64, exponent: f64, ln_moment: f64) -> Grid {
         let s = c.hypot(most);
@@ -265,7 +300,17 @@ impl Pair {
     /// further `±δ`, with `θ + δ < π` and either `δ ≤ θ` or `θ + δ ≤ π/2`, the part with `t`
     /// stays at most 1 and the rest grows by at most `e^(δ²σ²/2) cos((θ + δ)/2)^(−c)` over the
     /// unshifted integrand, which bounds the error of the trapezoid rule here too.
-    pub(crate) fn ln_tail_bound(self, c: f64, t: f64, exponent: f64, ln_moment: f64) -> f64 {
+    ///
+    /// With a ramp, the same of `E_p[w e^(sL)]`: the ramp is at most `e^growth` times what it is on the
+    /// real line, which is itself analytic.
+    pub(crate) fn ln_tail_bound(
+        self,
+        c: f64,
+        t: f64,
+        exponent: f64,
+        ln_moment: f64,
+        ramp: Option<Ramp>,
+    ) -> f64 {
         let mut best = f64::INFINITY;
         // With much noise the best line lies where that of a Gaussian does, at `tq/σ²`.
         let mut theta = if self.sigma <= 10.0 {
@@ -275,7 +320,7 @@ impl Pair {
         };
         let mut since_best = 0;
         while theta < 2.4 && since_best < 3 {
-            let bound = self.ln_line_bound(c, t, theta, exponent, ln_moment);
+            let bound = self.ln_line_bound(c, t, theta, exponent, ln_moment, ramp);
             since_best = if bound < best { 0 } else { since_best + 1 };
             best = best.min(bound);
             theta *= 1.35;
@@ -283,11 +328,22 @@ impl Pair {
         best
     }
 
-    fn ln_line_bound(self, c: f64, t: f64, theta: f64, exponent: f64, ln_moment: f64) -> f64 {
+    fn ln_line_bound(
+        self,
+        c: f64,
+        t: f64,
+        theta: f64,
+        exponent: f64,
+        ln_moment: f64,
+        ramp: Option<Ramp>,
+    ) -> f64 {
+        let of_ramp = |theta: f64| ramp.map_or(0.0, |ramp| ramp.ln_growth(theta, self.variance()));
         let most = theta.max(PI / 2.0 - theta).min(3.0 - theta);
         let growth = |delta: f64| {
             self.ln_growth(theta + delta, c, 0.0, true)
                 - (2.0 * theta * delta) * self.variance() / 2.0
+                + of_ramp(theta)
+                + of_ramp(delta)
         };
         let mut step = 0.0_f64;
         let parts = (1..=12).map(|k| most * f64::from(k) / 12.0);
@@ -311,7 +367,11 @@ impl Pair {
                 + (c + t) * point.loss_rounding
                 + 4.0 * summands;
             let ln_term = normal.re + a.re + c * loss.re - t * loss.im.max(0.0);
-            sum.add_rounded(ln_term, rounding);
+            let ln_ramp = ramp.map_or(0.0, |ramp| {
+                // Rounded up, and never nothing.
+                (ramp.above(grid.at(k)) * (1.0 + 1e-9)).max(f64::MIN_POSITIVE).ln() + of_ramp(theta)
+            });
+            sum.add_rounded(ln_term + ln_ramp, rounding + 4.0 * ln_ramp.abs());
         }
         // Both errors of the quadrature.
         sum.add(ln_moment - exponent);
@@ -382,7 +442,7 @@ impl Point {
 
 impl Grid {
     #[expect(clippy::cast_precision_loss, reason = "grids have at most a million nodes")]
-    fn at(&self, k: usize) -> f64 {
+    pub(super) fn at(&self, k: usize) -> f64 {
         self.first + self.step * k as f64
     }
 }

@@ -2,87 +2,130 @@
 //!
 //! The privacy loss grows with the output `x` (for add it falls), so that the set on which it
 //! exceeds `ε` is a half line, and `δ(ε) = p(x > x*) − e^ε q(x > x*)` at the `x*` where the loss
-//! is `ε`: up to three normal tails, each with a factor.
+//! is `ε`: two or three normal tails, each with a factor. With `G(ε)` the `δ` of the Gaussian itself,
+//!
+//! ```text
+//! remove     δ(ε) = q G(ε')                   ε' = ln(1 + (e^ε − 1)/q)
+//! add        δ(ε) = (1 − e^ε (1 − q)) G(ε')   ε' = −ln(1 + (e^−ε − 1)/q)
+//! ```
 //!
 //! # Rounding
 //!
-//! A factor errs by a few units in the last place of its summands, which may cancel. A tail errs
-//! relative to itself by twice the error of its argument times the argument's square, which is
-//! twice its negative logarithm. And `x*` itself is off by some `Δ`. No half line gives more than
-//! the best one, so that this can only make the value too small: by the integral of `p − e^ε q`
-//! between the two, which is at most `p Δ²` times the slope of the loss, `1/σ²` or for replace
-//! `2/σ²`.
+//! Of remove and add, `G` falls with `ε'`, which is moved to both ends of its error, and a factor errs
+//! by a few units in the last place of its summands, which may cancel.
+//!
+//! Of replace, a tail errs relative to itself by twice the error of its argument times the argument's
+//! square, which is twice its negative logarithm. And `x*` itself is off by some `Δ`. No half line
+//! gives more than the best one, so that this can only make the value too small: by the integral of
+//! `p − e^ε q` between the two, which is at most `p Δ²` times the slope of the loss, `2/σ²`.
 
 use crate::exact::contour::Bounds;
+use crate::exact::gaussian::Together;
 use crate::exact::pair::{Pair, Shape};
 use crate::normal;
 use crate::rdp::trapezoid::ROUNDING;
 
-/// Beyond this the tails that are multiplied with `e^ε` leave the range of a float and with it
-/// the model of rounding: nothing is claimed there.
+/// Beyond this the tails of replace that are multiplied with `e^ε` leave the range of a float and
+/// with it the model of rounding: nothing is claimed there.
 const LARGEST: f64 = 500.0;
 
-/// A factor, the size of what it is the sum of, and the tail that it belongs to.
-type Tail = (f64, f64, f64);
+/// Beyond this no sampled step of add has any loss, for no float lies between a rate and 1.
+const LARGEST_OF_ADD: f64 = 40.0;
 
-/// In place of a third tail where there are two.
-const NONE: Tail = (0.0, 0.0, 0.0);
-
-/// What the loss of add must stay below its largest value, over `q`, for `x*` to be known well.
+/// What the loss of add must stay below its largest value, over `q`, for `ε'` to be known well.
 const NEAREST: f64 = 1e-8;
 
-/// Bounds on `δ` at `epsilon ≥ 0`.
-pub(crate) fn delta(pair: Pair, epsilon: f64) -> Bounds {
+/// Bounds on `δ e^−ln_unit` at `epsilon ≥ 0`, in a unit as of
+/// [`Together::delta`](crate::exact::gaussian::Together::delta).
+pub(crate) fn delta(pair: Pair, epsilon: f64, ln_unit: f64) -> Bounds {
+    match pair.shape {
+        Shape::Remove => remove(pair, epsilon, ln_unit),
+        Shape::Add => add(pair, epsilon, ln_unit),
+        Shape::Replace => {
+            let Bounds { value, lower, upper } = replace(pair, epsilon);
+            // What underflows has lost its digits.
+            let unit = (1.0 - 1e-12, 1.0 + 1e-12);
+            let scale = (-ln_unit).min(600.0).exp();
+            let lower = if lower > 1e-290 { lower * scale * unit.0 } else { 0.0 };
+            let upper = (upper.max(1e-290) * scale * unit.1).min((-ln_unit).exp());
+            Bounds { value: value * scale, lower, upper }
+        }
+    }
+}
+
+/// A factor between two bounds times the `δ` of a Gaussian at a level known up to `error`.
+fn of_gaussian(
+    sigma: f64,
+    [low, factor, high]: [f64; 3],
+    (level, error): (f64, f64),
+    ln_unit: f64,
+) -> Bounds {
+    let gaussian = Together::one(sigma);
+    let at = |level: f64| gaussian.delta(level.max(0.0), ln_unit);
+    let most = (-ln_unit).exp();
+    let room = 2.0 * ROUNDING;
+    Bounds {
+        value: factor * at(level).value,
+        lower: (low * at(level + error).lower * (1.0 - room)).clamp(0.0, most),
+        upper: (high * at(level - error).upper * (1.0 + room)).clamp(0.0, most),
+    }
+}
+
+fn remove(Pair { q, sigma, .. }: Pair, epsilon: f64, ln_unit: f64) -> Bounds {
+    let level = if epsilon > 30.0 {
+        epsilon - q.ln() + (-(1.0 - q) * (-epsilon).exp()).ln_1p()
+    } else {
+        (epsilon.exp_m1() / q).ln_1p()
+    };
+    let error = ROUNDING * (12.0 + 8.0 * level + 4.0 * q.ln().abs());
+    of_gaussian(sigma, [q; 3], (level, error), ln_unit)
+}
+
+fn add(Pair { q, sigma, .. }: Pair, epsilon: f64, ln_unit: f64) -> Bounds {
+    // The loss never exceeds −ln(1 − q).
+    if epsilon > LARGEST_OF_ADD {
+        return Bounds { value: 0.0, lower: 0.0, upper: 0.0 };
+    }
+    let growth = epsilon.exp_m1();
+    let inside = (-epsilon).exp_m1() / q;
+    let kept = q - growth * (1.0 - q);
+    let off = 8.0 * ROUNDING * (q + growth * (1.0 - q));
+    let high = (kept + off).max(0.0);
+    if inside <= -1.0 + NEAREST {
+        // p − e^ε q ≤ p (1 − e^ε (1 − q)) for every output.
+        let most = high * (-ln_unit).exp();
+        return Bounds { value: 0.5 * most, lower: 0.0, upper: most };
+    }
+    let level = -inside.ln_1p();
+    let error = ROUNDING * (12.0 / (1.0 + inside) + 8.0 * level);
+    of_gaussian(sigma, [(kept - off).max(0.0), kept, high], (level, error), ln_unit)
+}
+
+/// A factor, and the tail that it belongs to.
+type Tail = (f64, f64);
+
+fn replace(pair: Pair, epsilon: f64) -> Bounds {
     if epsilon > LARGEST {
         return Bounds { value: 0.0, lower: 0.0, upper: 1.0 };
     }
-    let Pair { shape, q, sigma } = pair;
+    let Pair { q, sigma, .. } = pair;
     let variance = sigma * sigma;
     let growth = epsilon.exp_m1();
-    let tail = |factor: f64, size: f64, mean: f64, x: f64| -> Tail {
-        (factor, size, normal::upper_tail((x - mean) / sigma))
-    };
-    let same = |factor: f64, mean: f64, x: f64| tail(factor, factor.abs(), mean, x);
-    // The tails, x*, and what its logarithm may be off in units of rounding.
-    let (tails, x, off) = match shape {
-        Shape::Remove => {
-            let ln = (growth / q).ln_1p();
-            let x = 0.5 + variance * ln;
-            ([same(q, 1.0, x), same(-(growth + q), 0.0, x), NONE], x, 8.0 + 4.0 * ln)
-        }
-        Shape::Add => {
-            // The loss never exceeds −ln(1 − q).
-            let inside = (-epsilon).exp_m1() / q;
-            let kept = q - growth * (1.0 - q);
-            let size = q + growth * (1.0 - q);
-            if inside <= -1.0 + NEAREST {
-                // p − e^ε q ≤ p (1 − e^ε (1 − q)) for every output.
-                let most = (kept + 8.0 * ROUNDING * size).max(0.0);
-                return Bounds { value: 0.5 * most, lower: 0.0, upper: most };
-            }
-            let ln = inside.ln_1p();
-            let x = 0.5 + variance * ln;
-            // Lower tails are upper tails mirrored.
-            let second = same(-epsilon.exp() * q, 0.0, 1.0 - x);
-            let tails = [tail(kept, size, 0.0, -x), second, NONE];
-            (tails, x, 8.0 / (1.0 + inside) - 4.0 * ln)
-        }
-        Shape::Replace => {
-            let x = normal::output_of_replaced(epsilon, q, sigma);
-            let blank = same(-growth * (1.0 - q), 0.0, x);
-            let tails = [same(q, 1.0, x), blank, same(-epsilon.exp() * q, -1.0, x)];
-            let summands = growth.ln().abs() - q.ln() + 0.5 / variance + epsilon;
-            (tails, x, 16.0 + 8.0 * summands + 4.0 * x / variance)
-        }
-    };
+    let x = normal::output_of_replaced(epsilon, q, sigma);
+    let tail =
+        |factor: f64, mean: f64| -> Tail { (factor, normal::upper_tail((x - mean) / sigma)) };
+    let tails = [tail(q, 1.0), tail(-growth * (1.0 - q), 0.0), tail(-epsilon.exp() * q, -1.0)];
+    let summands = growth.ln().abs() - q.ln() + 0.5 / variance + epsilon;
+    // What the logarithm of x* may be off in units of rounding.
+    let off = 16.0 + 8.0 * summands + 4.0 * x / variance;
     let (mut value, mut error) = (0.0, 0.0);
-    for (factor, size, tail) in tails {
+    for (factor, tail) in tails {
         value += factor * tail;
         // Below the smallest normal number there are fewer digits, but nothing to speak of.
-        error += ROUNDING * size * tail * (40.0 + 8.0 * tail.max(1e-300).ln().abs());
+        error += ROUNDING * factor.abs() * tail * (40.0 + 8.0 * tail.max(1e-300).ln().abs());
     }
     let displaced = ROUNDING * (8.0 * (x.abs() + 0.5) + variance * off);
-    let slope = if shape == Shape::Replace { 2.0 } else { 1.0 } / variance;
+    let slope = 2.0 / variance;
     let missed = 1.1 * displaced * displaced * slope * density(pair, x);
     Bounds {
         value,
@@ -91,13 +134,10 @@ pub(crate) fn delta(pair: Pair, epsilon: f64) -> Bounds {
     }
 }
 
-/// The density of `p` at `x`.
+/// The density of `p` of replace at `x`.
 fn density(pair: Pair, x: f64) -> f64 {
     let at = |mean: f64| normal::density((x - mean) / pair.sigma) / pair.sigma;
-    match pair.shape {
-        Shape::Add => at(0.0),
-        Shape::Remove | Shape::Replace => (1.0 - pair.q) * at(0.0) + pair.q * at(1.0),
-    }
+    (1.0 - pair.q) * at(0.0) + pair.q * at(1.0)
 }
 
 #[cfg(test)]
@@ -118,7 +158,7 @@ mod tests {
             (0.287_682_012_847_136_1, 8.603_061_733_938_604e-20),
         ];
         for (epsilon, truth) in truths {
-            let Bounds { lower, upper, .. } = delta(pair, epsilon);
+            let Bounds { lower, upper, .. } = delta(pair, epsilon, 0.0);
             assert!(lower <= truth && truth <= upper, "{epsilon}: {lower:e} {truth:e} {upper:e}");
             assert!(upper - lower <= 1e-5 * upper, "{epsilon}: {lower:e} {upper:e}");
         }
@@ -128,9 +168,9 @@ mod tests {
     fn out_of_reach_nothing_is_claimed_but_an_upper_end() {
         let pair = Pair { shape: Shape::Add, q: 0.25, sigma: 0.5 };
         let edge = -(0.75_f64.ln());
-        let Bounds { lower, upper, .. } = delta(pair, edge - 1e-10);
+        let Bounds { lower, upper, .. } = delta(pair, edge - 1e-10, 0.0);
         assert!(lower <= 0.0 && (0.0..1e-9).contains(&upper), "{upper:e}");
-        assert!(delta(pair, edge + 1e-10).upper <= 1e-15);
+        assert!(delta(pair, edge + 1e-10, 0.0).upper <= 1e-15);
     }
 
     /// Shape, `q`, `σ`, `ε` and `δ`, the last from mpmath at 60 digits.
@@ -183,7 +223,7 @@ mod tests {
     #[test]
     fn the_closed_form_holds_the_truth() {
         for &(shape, q, sigma, epsilon, truth) in TABLE {
-            let found = delta(Pair { shape, q, sigma }, epsilon);
+            let found = delta(Pair { shape, q, sigma }, epsilon, 0.0);
             let what = format!("{shape:?} {q} {sigma} {epsilon}: {found:?} for {truth}");
             assert!(found.lower <= truth && truth <= found.upper, "{what}");
             assert!(found.upper - found.lower <= 1e-9 * truth, "{what}");

@@ -4,10 +4,12 @@
 //! upper bound at `b` is at most `δ`, the true `ε` is at most `b`.
 
 use crate::exact::contour::{Bounds, Contour, Process, Step, Term};
+use crate::exact::few;
 use crate::exact::gaussian::Together;
 use crate::exact::pair::{Pair, Shape};
 use crate::exact::single;
 use crate::rdp::minimum;
+use crate::rdp::trapezoid::ROUNDING;
 
 /// Two numbers between which the truth lies.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +19,13 @@ pub(crate) struct Interval {
 }
 
 /// How often a contour is made anew with tighter tolerances before giving up.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 5;
+
+/// In so many attempts the outputs of a few steps are divided by how much they tell.
+const DIVIDED: u32 = 3;
 
 /// In each attempt, how much larger than necessary the nodes of a contour may be, as a logarithm.
-const MOST_LOSS: [f64; ATTEMPTS as usize] = [3.0, 6.0, 0.0, 0.0];
+const MOST_LOSS: [f64; ATTEMPTS as usize] = [3.0, 6.0, 0.0, 0.0, 0.0];
 
 /// The `ε` of one process at `0 < delta < 1`, at most `width` wide.
 pub(crate) fn epsilon(process: &Process, delta: f64, width: f64) -> Option<Interval> {
@@ -28,8 +33,9 @@ pub(crate) fn epsilon(process: &Process, delta: f64, width: f64) -> Option<Inter
         return Some(Interval { lower: 0.0, upper: 0.0 });
     }
     if let Some(closed) = Closed::of(process) {
-        let curve = |epsilon: f64| closed.delta(epsilon);
-        return bracket(&curve, delta, width, 1.0, f64::INFINITY);
+        // In units of δ itself, which may be too small for digits.
+        let curve = |epsilon: f64| closed.delta(epsilon, delta.ln());
+        return bracket(&curve, 1.0, width, 1.0, f64::INFINITY);
     }
     let ln_delta = delta.ln();
     let chernoff = |order: f64| process.chernoff_epsilon(order - 1.0, ln_delta);
@@ -45,9 +51,15 @@ pub(crate) fn epsilon(process: &Process, delta: f64, width: f64) -> Option<Inter
     let c = order - 1.0;
     // A bound on ε; the truth is commonly 1.4/c below.
     let mut near = (most - 1.4 / c).max(0.0);
+    if let Some(rare) = of_rare_losses(process, delta)
+        && near > 1.7 * rare
+    {
+        near = 1.05 * rare;
+    }
     for attempt in 0..ATTEMPTS {
         let ln_tolerance = ln_delta + (0.04 * width * c).min(0.1).ln() - 3.0 * f64::from(attempt);
-        let contour = Contour::new(process, c, near, ln_tolerance, MOST_LOSS[attempt as usize])?;
+        let most_loss = MOST_LOSS[attempt as usize];
+        let contour = Contour::new(process, c, near, ln_tolerance, most_loss, attempt < DIVIDED)?;
         let curve = |epsilon: f64| contour.delta(epsilon);
         if let Some(found) = bracket(&curve, delta, width, near, most) {
             return Some(found);
@@ -57,9 +69,23 @@ pub(crate) fn epsilon(process: &Process, delta: f64, width: f64) -> Option<Inter
     None
 }
 
-/// Whether one moment alone proves that `ε` of the process is at most `epsilon`.
+/// A guess at `ε` after a few equal steps, of which hardly ever more than one tells anything: then
+/// `δ` is that of one step as often as there are steps.
+fn of_rare_losses(process: &Process, delta: f64) -> Option<f64> {
+    let [Term { step: Step::Sampled(pair), count }] = process.terms.as_slice() else {
+        return None;
+    };
+    let share = delta / count;
+    let curve = |epsilon: f64| single::delta(*pair, epsilon, share.ln());
+    (*count <= few::MOST_STEPS).then(|| root(&curve, 1.0, 1.0, f64::INFINITY)).filter(|&e| e > 0.0)
+}
+
+/// Whether the greatest loss or one moment proves that `ε` of the process is at most `epsilon`.
 pub(crate) fn is_surely_below(process: &Process, epsilon: f64, delta: f64) -> bool {
-    if Closed::of(process).is_some_and(|closed| closed.delta(epsilon).upper <= delta) {
+    if process.greatest_loss() <= epsilon {
+        return true;
+    }
+    if Closed::of(process).is_some_and(|closed| closed.delta(epsilon, delta.ln()).upper <= 1.0) {
         return true;
     }
     let guess = 1.0 + (epsilon / process.ln_moment(1.0).max(1e-12)).clamp(0.05, 1e4);
@@ -73,28 +99,61 @@ pub(crate) fn is_surely_below(process: &Process, epsilon: f64, delta: f64) -> bo
 
 /// The `δ` of one process at finite `epsilon`, relative to its upper end at most `width` wide.
 pub(crate) fn delta(process: &Process, epsilon: f64, width: f64) -> Option<Interval> {
+    if process.greatest_loss() <= epsilon {
+        return Some(Interval { lower: 0.0, upper: 0.0 });
+    }
     let narrow = |bounds: Bounds| {
         (bounds.upper - bounds.lower <= width * bounds.upper || bounds.upper < 1e-300)
             .then_some(Interval { lower: bounds.lower, upper: bounds.upper })
     };
-    if let Some(found) = Closed::of(process).and_then(|closed| narrow(closed.delta(epsilon))) {
-        return Some(found);
+    let closed = Closed::of(process);
+    if let Some(closed) = closed {
+        let bounds = closed.delta(epsilon, 0.0);
+        // Far below, digits are lost.
+        if bounds.lower > 1e-280
+            && let Some(found) = narrow(bounds)
+        {
+            return Some(found);
+        }
     }
     let guess = 1.0 + (epsilon / process.ln_moment(1.0).max(1e-12)).clamp(0.05, 1e4);
     let chernoff = |order: f64| process.chernoff_ln_delta(order - 1.0, epsilon);
     let (order, ln_most) = minimum::over_reals(chernoff, guess);
+    if let Some(closed) = closed {
+        // In units of about its size.
+        let ln_unit = if ln_most.is_finite() { ln_most.clamp(LEAST.ln(), 0.0) } else { 0.0 };
+        let Bounds { value, lower, upper } = closed.delta(epsilon, ln_unit);
+        let unit = ln_unit.exp();
+        // An exponential errs by its argument.
+        let room = ROUNDING * (8.0 + 4.0 * ln_unit.abs());
+        let lower = (lower * unit * (1.0 - room)).next_down().max(0.0);
+        let upper = upward(upper * unit * (1.0 + room), upper > 0.0);
+        if let Some(found) = narrow(Bounds { value, lower, upper }) {
+            return Some(found);
+        }
+    }
     if !ln_most.is_finite() {
         return None;
     }
     if ln_most < -700.0 {
-        return Some(Interval { lower: 0.0, upper: ln_most.exp() });
+        return Some(Interval { lower: 0.0, upper: upward(ln_most.exp(), true) });
     }
     (0..ATTEMPTS).find_map(|attempt| {
         // The truth is commonly a tenth of the bound, and the tolerance is in its terms.
         let ln_tolerance = ln_most - 3.0 + (0.05 * width).ln() - 3.0 * f64::from(attempt);
         let most_loss = MOST_LOSS[attempt as usize];
-        narrow(Contour::new(process, order - 1.0, epsilon, ln_tolerance, most_loss)?.delta(epsilon))
+        let divide = attempt < DIVIDED;
+        let contour = Contour::new(process, order - 1.0, epsilon, ln_tolerance, most_loss, divide)?;
+        narrow(contour.delta(epsilon))
     })
+}
+
+/// The least positive float: what is not zero does not become zero.
+const LEAST: f64 = f64::from_bits(1);
+
+/// The next float above a bound from above, unless there is nothing to bound.
+fn upward(bound: f64, is_positive: bool) -> f64 {
+    if is_positive { bound.next_up().min(1.0) } else { 0.0 }
 }
 
 /// A process whose `δ(ε)` needs no integral.
@@ -117,10 +176,11 @@ impl Closed {
         }
     }
 
-    fn delta(self, epsilon: f64) -> Bounds {
+    /// Bounds on `δ e^−ln_unit`.
+    fn delta(self, epsilon: f64, ln_unit: f64) -> Bounds {
         match self {
-            Self::Single(pair) => single::delta(pair, epsilon),
-            Self::Gaussian(together) => together.delta(epsilon),
+            Self::Single(pair) => single::delta(pair, epsilon, ln_unit),
+            Self::Gaussian(together) => together.delta(epsilon, ln_unit),
         }
     }
 }

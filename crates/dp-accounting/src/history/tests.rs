@@ -130,7 +130,7 @@ fn rates_and_sums_are_rounded_outwards_too() {
     let mut history = History::new("test", Neighboring::AddOrRemoveOne, nothing_refused);
     history.compose(&event, 1).expect("supported");
     let epsilon = |mechanism: &Mechanism| match mechanism {
-        Mechanism::Pure { epsilon } => *epsilon,
+        Mechanism::Bounded(Bounded::Pure { epsilon }) => *epsilon,
         other => panic!("not pure: {other:?}"),
     };
     let truth = Double::sum(0.1, 0.2).plus(Double(0.7, 0.0));
@@ -141,15 +141,9 @@ fn rates_and_sums_are_rounded_outwards_too() {
 
 #[test]
 fn amplification_never_understates_at_any_size() {
-    let terms = |rounding| Terms {
-        accountant: "test",
-        relation: Neighboring::AddOrRemoveOne,
-        supports: nothing_refused,
-        rounding,
-    };
     for (q, epsilon, truth) in AMPLIFIED {
-        let high = amplified(*q, *epsilon, &terms(Rounding::Dearer));
-        let low = amplified(*q, *epsilon, &terms(Rounding::Cheaper));
+        let high = amplified(*q, *epsilon, Rounding::Dearer);
+        let low = amplified(*q, *epsilon, Rounding::Cheaper);
         assert!(low <= *truth && *truth <= high, "{q} {epsilon}: {low} to {high}, not {truth}");
         assert!(high - low <= 1e-13 * truth + 1e-11, "{q} {epsilon}: {low} to {high}");
     }

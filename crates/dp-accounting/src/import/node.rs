@@ -1,8 +1,10 @@
 //! One event of another library: its class and its attributes, by name.
 
+use std::num::NonZeroU64;
+
 use serde_json::Value;
 
-use super::{ImportError, form, number, short, whole};
+use super::{ImportError, form, number, positive, short, whole};
 use crate::units::UnitError;
 
 /// The classes with the attributes of each in order. A trailing `?` marks those with a default.
@@ -126,6 +128,12 @@ impl<'a> Node<'a> {
     pub(super) fn whole(&self, name: &str) -> Result<u64, ImportError> {
         let (value, at) = self.required(name)?;
         whole(value, &at)
+    }
+
+    /// A whole number from 1 on.
+    pub(super) fn positive(&self, name: &str) -> Result<NonZeroU64, ImportError> {
+        let (value, at) = self.required(name)?;
+        positive(value, &at)
     }
 
     /// That it has no counterpart.

@@ -3,8 +3,9 @@
 //! For a pair of output distributions `P`, `Q` with loss `L = ln P/Q`: how much of each lies
 //! where the loss exceeds a number. That is all that a grid needs to know of a mechanism.
 
-use crate::history::Mechanism;
+use crate::history::{Bounded, Mechanism};
 use crate::normal::{output_of_replaced, upper_tail};
+use crate::pld::bounded;
 
 /// Which side of a pair is the true one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,10 @@ pub(crate) enum Loss {
     Sampled { q: f64, sigma: f64, side: Side },
     /// `(1 − q) N(0, σ²) + q N(±1, σ²)`, plus against minus.
     Replaced { q: f64, sigma: f64 },
-    /// Laplace of this scale around 0 against around 1.
-    Laplace { scale: f64 },
+    /// A pair with a bounded loss.
+    Bounded(Bounded),
+    /// The same on a Poisson sample with rate `q`, one way or the other.
+    SampledBounded { q: f64, pair: Bounded, side: Side },
     /// Losses `epsilon`, `−epsilon` and 0 with these probabilities.
     Atoms { epsilon: f64, up: f64, down: f64 },
 }
@@ -42,14 +45,10 @@ impl Loss {
             Mechanism::Gaussian { sigma } => Self::Sampled { q: 1.0, sigma, side: Side::Remove },
             Mechanism::SampledGaussian { q, sigma } => Self::Sampled { q, sigma, side },
             Mechanism::ReplacedSampledGaussian { q, sigma } => Self::Replaced { q, sigma },
-            Mechanism::Laplace { scale } => Self::Laplace { scale },
+            Mechanism::Bounded(pair) => Self::Bounded(pair),
+            Mechanism::SampledBounded { q, pair } => Self::SampledBounded { q, pair, side },
             Mechanism::Response { truth, other, .. } => {
                 Self::Atoms { epsilon: (truth / other).ln(), up: truth, down: other }
-            }
-            // The worst pure mechanism is randomised response on one bit.
-            Mechanism::Pure { epsilon } => {
-                let down = 1.0 / (1.0 + epsilon.exp());
-                Self::Atoms { epsilon, up: 1.0 - down, down }
             }
             _ => return None,
         })
@@ -97,29 +96,9 @@ impl Loss {
                 };
                 (mixed(1.0), mixed(-1.0))
             }
-            Self::Laplace { scale } => {
-                let all = Parts { p: 1.0, q: 1.0 };
-                if level * scale < -1.0 {
-                    (all, Parts::default())
-                } else if level * scale >= 1.0 {
-                    (Parts::default(), all)
-                } else {
-                    // The loss falls from 1/b to −1/b between 0 and 1; above means left of y.
-                    let y = 0.5 * (1.0 - level * scale);
-                    let (p, q) = (0.5 * (-y / scale).exp(), 0.5 * ((y - 1.0) / scale).exp());
-                    (Parts { p: 1.0 - p, q }, Parts { p, q: 1.0 - q })
-                }
-            }
-            Self::Atoms { epsilon, up, down } => {
-                let zero = (1.0 - up - down).max(0.0);
-                let (mut above, mut below) = (Parts::default(), Parts::default());
-                for (loss, p, q) in [(epsilon, up, down), (0.0, zero, zero), (-epsilon, down, up)] {
-                    let side = if loss > level { &mut above } else { &mut below };
-                    side.p += p;
-                    side.q += q;
-                }
-                (above, below)
-            }
+            Self::Bounded(pair) => bounded::split(pair, level),
+            Self::SampledBounded { q, pair, side } => bounded::sampled(pair, q, side, level),
+            Self::Atoms { epsilon, up, down } => bounded::atoms(epsilon, up, down, level),
         }
     }
 

@@ -46,7 +46,8 @@ impl Conversion {
         if rdp == f64::INFINITY {
             return 1.0;
         }
-        let tail = self.ln_tail(rdp, order, epsilon).exp().min(1.0);
+        // What is not zero does not become zero.
+        let tail = self.ln_tail(rdp, order, epsilon).exp().clamp(f64::from_bits(1), 1.0);
         match self {
             Self::Classic => tail,
             Self::Improved => tail.min((-(-rdp).exp_m1()).sqrt()),

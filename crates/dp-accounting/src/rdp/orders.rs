@@ -17,7 +17,8 @@ impl Orders {
     ///
     /// Where the curve is smooth the bound as a function of `α − 1` is a convex function
     /// divided by its argument, which has one valley, so that the search cannot end in a
-    /// wrong one.
+    /// wrong one. Where it is made of pieces, as for subsets of fixed size, there are many: the orders
+    /// of the two lists below are tried as well, so that it is never worse than these.
     #[must_use]
     pub fn best() -> Self {
         Self(Choice::Best)

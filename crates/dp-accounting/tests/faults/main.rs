@@ -89,7 +89,7 @@ fn exact_epsilon(q: f64, z: f64, steps: u64, at: f64) -> (f64, f64) {
     let mut accountant = ExactAccountant::new(Neighboring::AddOrRemoveOne);
     accountant.compose(&round(q, z), steps).expect("supported");
     let found = accountant.epsilon_interval(delta(at)).expect("reached");
-    (found.lower.get(), found.upper.get())
+    (found.lower_or_zero().get(), found.upper.get())
 }
 
 fn grid_epsilon(q: f64, z: f64, steps: u64, at: f64, truncation: f64) -> (f64, f64) {
@@ -97,7 +97,7 @@ fn grid_epsilon(q: f64, z: f64, steps: u64, at: f64, truncation: f64) -> (f64, f
     let mut grid = grid.with_truncation(truncation).expect("in range");
     grid.compose(&round(q, z), steps).expect("supported");
     let found = grid.epsilon_interval(delta(at)).expect("a grid");
-    (found.lower.get(), found.upper.get())
+    (found.lower_or_zero().get(), found.upper.get())
 }
 
 fn noise(z: f64) -> NoiseMultiplier {

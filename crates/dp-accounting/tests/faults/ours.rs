@@ -101,16 +101,19 @@ fn a_moment_that_is_not_a_number_is_not_small() {
         let found = accountant.delta_interval(there).expect("reached");
         let truth = 2.291_033_886_087e-6;
         let slack = 1e-11 * truth;
-        assert!(found.lower.get() <= truth + slack && truth - slack <= found.upper.get());
+        assert!(found.lower_or_zero().get() <= truth + slack && truth - slack <= found.upper.get());
         let found = accountant.epsilon_interval(delta(at)).expect("reached");
         assert!((found.upper.get() / 0.021_294_868 - 1.0).abs() < 1e-3, "{found:?}");
         let back = accountant.delta_interval(found.upper).expect("reached");
-        assert!(back.lower.get() <= at, "{back:?}");
+        assert!(back.lower_or_zero().get() <= at, "{back:?}");
         let mut pld =
             PldAccountant::new(Neighboring::AddOrRemoveOne).with_step(1e-4).expect("in range");
         pld.compose(&round(q, z), 100).expect("supported");
         let other = pld.epsilon_interval(delta(at)).expect("reached");
-        assert!(found.lower <= other.upper && other.lower <= found.upper, "{found:?} {other:?}");
+        assert!(
+            found.lower_or_zero() <= other.upper && other.lower_or_zero() <= found.upper,
+            "{found:?} {other:?}"
+        );
     }
 }
 
@@ -182,12 +185,12 @@ fn a_replaced_record_is_not_free_at_hardly_any_noise() {
         let removed = make(Neighboring::AddOrRemoveOne).epsilon_interval(delta(1e-6));
         let Ok(removed) = removed else { continue };
         compared += 1;
-        assert!(replaced.upper >= removed.lower, "{z}: {replaced:?} {removed:?}");
+        assert!(replaced.upper >= removed.lower_or_zero(), "{z}: {replaced:?} {removed:?}");
         let mut exact = ExactAccountant::new(Neighboring::ReplaceOne);
         exact.compose(&round(q, z), 1).expect("supported");
         let Ok(exact) = exact.epsilon_interval(delta(1e-6)) else { continue };
         assert!(
-            replaced.upper >= exact.lower && replaced.lower <= exact.upper,
+            replaced.upper >= exact.lower_or_zero() && replaced.lower_or_zero() <= exact.upper,
             "{z}: {replaced:?} {exact:?}"
         );
     }
@@ -207,8 +210,44 @@ fn much_noise_and_very_many_rounds_have_a_price() {
         let alike = NoiseMultiplier::new(0.2).expect("in range");
         plain.compose(&DpEvent::gaussian(alike), 1).expect("supported");
         let limit = plain.epsilon(delta(1e-6)).expect("closed").get();
-        let (lower, upper) = (found.lower.get(), found.upper.get());
+        let (lower, upper) = (found.lower_or_zero().get(), found.upper.get());
         assert!(upper - lower <= 1e-6, "{lower} {upper}");
         assert!((upper - limit).abs() <= 1e-5, "z = {z}: {upper}, and {limit} in the limit");
+    }
+}
+
+/// The curve of a fixed-size subset is made of pieces, and the valley in which the search for the best
+/// order ended was not the lowest: 150.68 beside 147.71 on a list.
+#[test]
+fn the_best_order_is_not_worse_than_a_list() {
+    use dp_accounting::rdp::{Conversion, Orders};
+    for (population, sample, z, rounds) in [
+        (3383, 50, 0.5, 100),
+        (1000, 10, 0.7, 1000),
+        (100, 50, 1.0, 10),
+        (1_000_000, 100, 0.4, 500),
+        (500, 3, 2.0, 10_000),
+        (60, 7, 5.0, 30),
+    ] {
+        let event = DpEvent::gaussian(NoiseMultiplier::new(z).expect("in range"))
+            .fixed_size_sampled(population, sample);
+        let with = |orders: Orders| {
+            let mut accountant = RdpAccountant::new(Neighboring::ReplaceOne).with_orders(orders);
+            accountant.compose(&event, rounds).expect("supported");
+            accountant
+        };
+        let best = with(Orders::best());
+        for list in [Orders::tutorial(), Orders::tenths()] {
+            for delta in [1e-9, 1e-5, 1e-2] {
+                let delta = Delta::new(delta).expect("in range");
+                for conversion in [Conversion::Improved, Conversion::Classic] {
+                    let listed = with(list.clone()).with_conversion(conversion);
+                    let best = best.clone().with_conversion(conversion);
+                    let (ours, theirs) =
+                        (best.epsilon_and_order(delta).epsilon, listed.epsilon_and_order(delta));
+                    assert!(ours <= theirs.epsilon, "{event}: {ours} beside {theirs:?}");
+                }
+            }
+        }
     }
 }

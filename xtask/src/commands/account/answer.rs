@@ -102,7 +102,7 @@ fn footnotes(question: &Question, rows: &[Prices]) -> Result<(), Failure> {
     if let [prices] = rows
         && let Ok(found) = prices.exact
     {
-        item("exact", &format!("the true ε lies {}", between(found)))?;
+        item("exact", &format!("the true ε lies {}", between(found, prices.unprotected)))?;
     } else if rows.iter().any(|prices| prices.exact.is_ok()) {
         item("exact", "the upper end of an interval around the true ε, both ends proven")?;
     }
@@ -121,7 +121,14 @@ fn footnotes(question: &Question, rows: &[Prices]) -> Result<(), Failure> {
     for (case, prices) in question.cases.iter().zip(rows) {
         let Err(error) = &prices.exact else { continue };
         if let Some(found) = prices.grid {
-            item("*", &format!("{}: on a grid of losses, {}", case.label, between(found)))?;
+            item(
+                "*",
+                &format!(
+                    "{}: on a grid of losses, {}",
+                    case.label,
+                    between(found, prices.unprotected)
+                ),
+            )?;
         }
         let reason = error.to_string();
         if !told.contains(&reason) {
@@ -159,38 +166,52 @@ pub(super) fn small(delta: dp_accounting::Delta) -> String {
     if delta > 0.0 && delta < 0.01 { format!("{delta:e}") } else { format!("{delta}") }
 }
 
-/// An `ε` for a table: six decimals, fewer for large numbers, more for small ones.
+/// An `ε` for a table: six decimals and no more than ten signs, so that a star and a space find room
+/// beside it. Where that leaves fewer decimals it is rounded up.
 fn number(epsilon: f64) -> String {
     if epsilon.is_infinite() {
-        "infinite".to_owned()
-    } else if epsilon >= 1e6 || (epsilon > 0.0 && epsilon < 1e-4) {
-        format!("{epsilon:.4e}")
-    } else {
-        format!("{epsilon:.6}")
+        return "infinite".to_owned();
     }
+    if epsilon >= 1e6 || (epsilon > 0.0 && epsilon < 1e-4) {
+        let shown = format!("{epsilon:.3e}");
+        let below = shown.parse::<f64>().is_ok_and(|shown| shown < epsilon);
+        // Half a unit of the last digit, or more.
+        return if below { format!("{:.3e}", epsilon * 1.0005) } else { shown };
+    }
+    let decimals = match epsilon {
+        ..1e3 => return format!("{epsilon:.6}"),
+        1e3..1e4 => 5,
+        1e4..1e5 => 4,
+        _ => 3,
+    };
+    dp_accounting::Epsilon::new(epsilon).map_or(String::new(), |found| found.rounded_up(decimals))
 }
 
 fn order(found: RdpEpsilon) -> String {
     match found.order {
         None => "-".to_owned(),
         Some(order) if order.is_infinite() => "infinite".to_owned(),
+        Some(order) if order >= 1e5 => format!("{order:.3e}"),
         Some(order) => format!("{}", (order * 1e4).round() / 1e4),
     }
 }
 
 /// Bounds, and what stands in their place where there are none.
-fn between(found: EpsilonInterval) -> String {
-    let (lower, upper) = (found.lower.get(), found.upper.get());
-    if lower.is_infinite() {
-        return "at infinity: some losses have no bound, so that δ = 0 has no ε".to_owned();
+fn between(found: EpsilonInterval, unprotected: bool) -> String {
+    let lost = found.lower.is_some_and(|lower| !lower.is_finite());
+    if found.upper.is_finite() {
+        if found.upper.get() <= 0.0 {
+            return "at 0: the outputs differ by no more than δ".to_owned();
+        }
+        return found.to_string();
     }
-    if upper.is_infinite() {
-        return "between 0 and infinity: without noise there is no guarantee".to_owned();
+    if unprotected {
+        "at infinity: without noise there is no guarantee".to_owned()
+    } else if lost {
+        "at infinity: some losses have no bound, so that δ = 0 has no ε".to_owned()
+    } else {
+        "beyond what a grid of losses can tell: it does not resolve so small a δ".to_owned()
     }
-    if upper <= 0.0 {
-        return "at 0: the outputs differ by no more than δ".to_owned();
-    }
-    found.to_string()
 }
 
 /// The neighbouring relation in words.
@@ -318,6 +339,26 @@ impl<'a> Row<'a> {
             exact_refused: prices.exact.as_ref().err().map(ToString::to_string),
             grid: prices.grid,
             ledger: &case.ledger,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_size_leave_a_space_between_columns() {
+        for exponent in -320..=306 {
+            for digits in ["9.999999999", "1.000000001", "5.55555555555"] {
+                let epsilon: f64 = format!("{digits}e{exponent}").parse().expect("a number");
+                let shown = number(epsilon);
+                // With a star, and a space before it.
+                assert!(shown.chars().count() + 2 <= NUMBER, "{epsilon:e}: {shown}");
+                let back: f64 = shown.parse().expect("a number");
+                let slack = if epsilon < 1e3 { 5e-7 } else { 0.0 };
+                assert!(back >= epsilon - slack && back <= epsilon * 1.002 + 5e-7, "{shown}");
+            }
         }
     }
 }

@@ -201,7 +201,9 @@ fn scale(event: &mut DpEvent, factor: f64) {
         DpEvent::Gaussian { noise_multiplier }
         | DpEvent::Laplace { noise_multiplier }
         | DpEvent::DiscreteGaussian { noise_multiplier }
-        | DpEvent::TreeAggregation { noise_multiplier, .. } => {
+        | DpEvent::DiscreteLaplace { noise_multiplier, .. }
+        | DpEvent::TreeAggregation { noise_multiplier, .. }
+        | DpEvent::TreeWithParticipations { noise_multiplier, .. } => {
             if let Ok(scaled) = NoiseMultiplier::new(noise_multiplier.get() * factor) {
                 *noise_multiplier = scaled;
             }

@@ -3,8 +3,8 @@
 use dp_accounting::rdp::{Conversion, Orders, RdpAccountant, RdpEpsilon};
 use dp_accounting::verify::{self, Statement, VerifyError};
 use dp_accounting::{
-    Accountant, AccountingError, Delta, Epsilon, EpsilonInterval, ExactAccountant, Ledger,
-    Neighboring, PldAccountant,
+    Accountant, AccountingError, Delta, EpsilonInterval, ExactAccountant, Ledger, Neighboring,
+    PldAccountant,
 };
 
 use super::source::{Case, Question};
@@ -22,6 +22,8 @@ pub(super) struct Prices {
     pub(super) exact: Result<EpsilonInterval, AccountingError>,
     /// The same by privacy losses on a grid, where the exact accountant has no answer.
     pub(super) grid: Option<EpsilonInterval>,
+    /// Whether data are released without noise, and there is no guarantee for that reason.
+    pub(super) unprotected: bool,
 }
 
 impl Prices {
@@ -35,8 +37,7 @@ impl Prices {
     fn agree(&self) -> Result<(), VerifyError> {
         let bounds = [self.classic, self.improved, self.best].map(|rdp| rdp.epsilon);
         let said = |accountant, interval| Statement { accountant, interval: Ok(interval) };
-        let renyi =
-            bounds.map(|upper| said("RDP", EpsilonInterval { lower: Epsilon::ZERO, upper }));
+        let renyi = bounds.map(|upper| said("RDP", EpsilonInterval::at_most(upper)));
         let tight = self.interval().map(|interval| said("exact", interval));
         verify::agree(renyi.into_iter().chain(tight).collect()).map(|_| ())
     }
@@ -44,7 +45,7 @@ impl Prices {
     /// Whether the exact interval had to be wider than was asked.
     pub(super) fn is_wider_than(&self, width: f64) -> bool {
         self.exact.as_ref().is_ok_and(|found| {
-            let (lower, upper) = (found.lower.get(), found.upper.get());
+            let (lower, upper) = (found.lower_or_zero().get(), found.upper.get());
             upper.is_finite() && upper - lower > width * (1.0 + 1e-6)
         })
     }
@@ -99,6 +100,8 @@ impl Accountants {
             Ok::<_, AccountingError>(accountant.epsilon_and_order(self.delta))
         };
         let improved = renyi(self.orders.clone(), Conversion::Improved)?;
+        let mut all = RdpAccountant::new(self.relation);
+        ledger.replay(&mut all)?;
         let exact = self.interval(self.exact.clone(), ledger);
         let grid = match &exact {
             Ok(_) => None,
@@ -113,6 +116,7 @@ impl Accountants {
             best: renyi(Orders::best(), Conversion::Improved)?,
             exact,
             grid,
+            unprotected: all.is_unprotected(),
         })
     }
 

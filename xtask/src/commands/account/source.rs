@@ -2,6 +2,7 @@
 
 mod records;
 
+use std::io::{IsTerminal, Read};
 use std::num::NonZeroU64;
 use std::path::Path;
 
@@ -102,7 +103,7 @@ fn wanted_delta(args: &Args) -> Result<Delta, Failure> {
     })
 }
 
-fn warning_of_delta(delta: Delta, population: u64) -> Option<String> {
+pub(crate) fn warning_of_delta(delta: Delta, population: u64) -> Option<String> {
     #[expect(clippy::cast_precision_loss, reason = "a share for a sentence")]
     let least = 1.0 / population.max(1) as f64;
     (delta.get() >= least).then(|| {
@@ -314,7 +315,11 @@ fn searches(experiment: &Experiment, population: usize) -> Result<String, Failur
     let renyi = |conversion| search.run_rdp(rounds, delta, &Orders::tutorial(), conversion);
     let exact = || ExactAccountant::new(Neighboring::AddOrRemoveOne);
     let told = |verdict: Result<ClientVerdict, AccountingError>| match verdict {
-        Ok(ClientVerdict::Met { answer, .. }) => format!("{} clients", answer.proposal.clients),
+        Ok(ClientVerdict::Met { answer, .. }) => match answer.accountant {
+            // Where the exact accountant refuses others stand in.
+            Some("PLD") => format!("{} clients (on a grid of losses)", answer.proposal.clients),
+            _ => format!("{} clients", answer.proposal.clients),
+        },
         Ok(ClientVerdict::OutOfReach { floor, .. }) => {
             format!("out of reach (the least ε is {:.4})", floor.price.epsilon.get())
         }
@@ -355,13 +360,14 @@ fn population(experiment: &Experiment, place: &str, args: &Args) -> Result<usize
 
 /// A history of another library.
 fn foreign(path: &Path, args: &Args) -> Result<Question, Failure> {
-    let place = path.display();
+    let piped = path.as_os_str() == "-";
+    let place = if piped { "standard input".to_owned() } else { path.display().to_string() };
     let delta = wanted_delta(args)?;
     let relation = args.relation.map_or(Neighboring::AddOrRemoveOne, Into::into);
-    if path.is_dir() {
+    if !piped && path.is_dir() {
         return Err(Failure::bad_input(format_args!("{place} is a folder; --import takes a file")));
     }
-    let bytes = std::fs::read(path)
+    let bytes = if piped { piped_history() } else { std::fs::read(path) }
         .map_err(|error| Failure::bad_input(format_args!("cannot read {place}: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|_| {
         Failure::bad_input(format_args!("{place} is not text: expected JSON in UTF-8"))
@@ -404,6 +410,17 @@ fn foreign(path: &Path, args: &Args) -> Result<Question, Failure> {
         not_covered: not_covered(),
         warnings: Vec::new(),
     })
+}
+
+/// All of standard input, which must be somebody else's output and not a keyboard.
+fn piped_history() -> std::io::Result<Vec<u8>> {
+    let mut input = std::io::stdin();
+    if input.is_terminal() {
+        return Err(std::io::Error::other("it is a terminal: pipe a history into the command"));
+    }
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The noise multiplier of all entries, if they are Gaussians that share it.
