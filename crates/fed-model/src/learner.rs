@@ -101,6 +101,11 @@ impl std::ops::AddAssign for Metrics {
 /// sum is exact, so with a client and without it two sums differ by that client's clipped update:
 /// the guarantee rests on it. An error is all that a client can do to others: then nobody's
 /// update is released.
+///
+/// Not shown to the last bit: Burn's learners that train clients side by side (`wgpu`, and the
+/// others with groups). Their products have the height of the longest client of a group, and a
+/// device may round another shape in another way, so there a client may move its mates by
+/// roundings of single precision, which no price covers.
 pub trait Learner: Send + Sync {
     /// The network.
     fn spec(&self) -> &MlpSpec;

@@ -304,9 +304,10 @@ fn old_configurations_keep_their_digests() {
 fn zeroing_changes_no_run_whose_updates_are_of_a_size() {
     let (population, learner) = (population(), learner(1));
     let trained = |aggregation| {
-        let mut config = toy::config(0.3, 6.0);
+        // Cohorts and noise are keyed by the setting: with everybody drawn and without noise, only
+        // the sums can differ.
+        let mut config = toy::config(0.3, 30.0);
         config.aggregation = aggregation;
-        // Noise is keyed by the setting: without it, only the sums can differ.
         config.noise_multiplier = NoiseMultiplier::new(0.0).expect("in range");
         let mut run = Simulation::new(config, &population, &*learner).expect("sound");
         run.run(&population.all_examples(), &mut Silent).expect("trained");
