@@ -27,6 +27,10 @@ pub struct SummaryRow {
     pub rounds: Option<u32>,
     /// Number of seeds whose runs are over.
     pub seeds: usize,
+    /// Number of seeds that the experiment asks for.
+    pub wanted_seeds: usize,
+    /// What became of the runs of these seeds, such as `finished` or `2 finished, 1 diverged`.
+    pub runs: String,
     /// Mean over these seeds of the accuracy.
     pub accuracy: Option<f64>,
     /// Standard deviation over these seeds (0 for one seed).
@@ -45,10 +49,6 @@ pub struct SummaryRow {
     pub noise: NoiseMode,
     /// What ε stands for.
     pub epsilon_is: Standing,
-    /// Number of seeds that the experiment asks for.
-    pub wanted_seeds: usize,
-    /// What became of the runs of these seeds, such as `finished` or `2 finished, 1 diverged`.
-    pub runs: String,
     /// What ε looks like from the final model: mean over seeds of an audit's estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audited_final_model: Option<f64>,
