@@ -43,37 +43,45 @@ pub(super) fn choose(
     // square of a clip norm to the square of a sum whose noise is `z·√dim` clip norms long.
     let noise = config.noise_multiplier.get().powi(2) * dim as f64;
     let most = DISTURBANCE * noise / (0.5 * probability.get());
-    let enough = NUMBERS.into_iter().find(|&count| {
-        let ways = Ways::new(count, seen, confidence).in_dimensions(dim, probability.get());
-        let bearable = count == CHOICE[0] || count as f64 <= most;
-        bearable && ways.could_refute(&claim)
-    });
-    Ok(enough.unwrap_or(CHOICE[0]))
+    Ok(least(&claim, most, |count| {
+        Ways::new(count, seen, confidence).in_dimensions(dim, probability.get())
+    }))
+}
+
+/// The least number with which `claim` could be refuted in these ways, if it is at most `most`;
+/// else the least of all.
+fn least(claim: &Claim, most: f64, ways: impl Fn(usize) -> Ways) -> usize {
+    let bearable = |count: usize| count == CHOICE[0] || count as f64 <= most;
+    let enough = |count: usize| bearable(count) && ways(count).could_refute(claim);
+    NUMBERS.into_iter().find(|&count| enough(count)).unwrap_or(CHOICE[0])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Experiment;
+    use crate::audit::curve::Curve;
+    use dp_accounting::Epsilon;
 
-    /// The tutorial's settings: 3,383 clients, 100 rounds, a network of 199,210 parameters.
+    /// A Gaussian mechanism of ε = 9.9 at δ = 1e-5, everybody in sight: a thousand right guesses do
+    /// not contradict it, two thousand do.
     #[test]
     fn the_claim_decides_how_many_there_are() {
-        let chosen = |noise: f64, clients: f64| {
-            let text = format!(
-                "name = \"size\"\nseeds = [1]\nrounds = 100\ndelta = 1e-5\n\
-                 [sweep]\nnoise_multipliers = [{noise:?}]\nclients_per_round = [{clients}]\n"
-            );
-            let experiment = Experiment::parse(&text, "size.toml").expect("sound");
-            let config = experiment.runs().remove(0);
-            let sampler = plan::sampler(&config, 3383).expect("sound");
-            let seen = 1.0 - (1.0 - clients / 3383.0_f64).powi(100);
-            choose(&config, &sampler, 199_210, seen, 0.95).expect("a price")
-        };
-        assert_eq!(chosen(1.2, 120.0), CHOICE[0], "ε = 1.99");
-        let needed = chosen(0.5, 50.0);
-        assert!((4_000..=CHOICE[1]).contains(&needed), "ε = 9.9: {needed}");
-        // Out of reach, or nothing claimed: the least will do, and the report says so.
-        assert_eq!((chosen(0.2, 50.0), chosen(0.0, 50.0)), (CHOICE[0], CHOICE[0]));
+        let phi = |x: f64| 0.5 * statrs::function::erf::erfc(-x / std::f64::consts::SQRT_2);
+        let mu = 1.98;
+        let pairs = (0..200).map(|i| {
+            let epsilon = f64::from(i) * 0.1;
+            let far = epsilon.exp() * phi(-0.5 * mu - epsilon / mu);
+            (epsilon, (phi(0.5 * mu - epsilon / mu) - far).max(0.0))
+        });
+        let claim = |curve| Claim { epsilon: Epsilon::new(9.9).expect("in range"), curve };
+        let ways = |count| Ways::new(count, 1.0, 0.95);
+        let gaussian = claim(Curve::new(pairs));
+        let needed = least(&gaussian, f64::INFINITY, ways);
+        assert!((1_400..=2_000).contains(&needed), "{needed}");
+        // More than the model bears, or out of reach: the least will do, and the report says so.
+        assert_eq!(least(&gaussian, needed as f64 - 1.0, ways), CHOICE[0]);
+        assert_eq!(least(&claim(Curve::new([(60.0, 0.0)])), f64::INFINITY, ways), CHOICE[0]);
+        assert!(!ways(CHOICE[0]).could_refute(&gaussian));
+        assert!(ways(needed).could_refute(&gaussian));
     }
 }
