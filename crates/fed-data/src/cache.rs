@@ -87,6 +87,7 @@ pub(crate) fn write(path: &Path, data: &Dataset, maker: &Maker) -> Result<(), Da
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let file =
         builder.tempfile_in(folder).map_err(|error| DataError::io("write into", folder, error))?;
+    crate::scratch::note(file.path());
     let failed = |error| DataError::io("write", path, error);
     let mut out = Aligned { inner: BufWriter::with_capacity(1 << 20, file), at: 0 };
 

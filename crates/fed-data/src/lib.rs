@@ -63,6 +63,7 @@ pub mod look;
 mod memory;
 pub mod mnist;
 pub mod open;
+pub mod scratch;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;

@@ -8,9 +8,17 @@
 //! What decides the privacy (noise, clients per round, rounds, δ) has no default. Everything
 //! else defaults to the tutorial's value.
 
+mod check;
 mod difference;
+mod keys;
+mod page;
 mod parse;
+mod schema;
 mod sections;
+mod split;
+
+#[cfg(test)]
+mod held;
 
 use std::num::NonZeroU32;
 
@@ -20,7 +28,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use difference::differences;
-pub use parse::nearest;
+pub use page::page;
+pub use parse::{LARGEST_FILE, nearest};
 pub use sections::{
     AccountingConfig, AggregationConfig, Algorithm, AuditConfig, ClientConfig, DataConfig,
     ModelConfig, Orders, Uncovered,
@@ -32,6 +41,8 @@ use crate::journal::hex;
 use crate::seed::Seed;
 use crate::server::ServerOptimizer;
 use crate::standing::Standing;
+use crate::text::shortened;
+use parse::Document;
 
 /// One experiment, as written in a TOML file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -165,8 +176,11 @@ impl Experiment {
     /// [`SimError::Config`] says which key or value is wrong and on which line, and names the
     /// nearest known key for an unknown one.
     pub fn parse(text: &str, place: &str) -> Result<Self, SimError> {
-        let experiment = Self::parse_record(text, place)?;
-        experiment.sample_run().check_uncovered(place)?;
+        let (document, experiment) = Self::read(text, place)?;
+        experiment
+            .sample_run()
+            .uncovered_checked()
+            .map_err(|refusal| document.refuse_key(refusal.key, &refusal.message))?;
         Ok(experiment)
     }
 
@@ -176,63 +190,87 @@ impl Experiment {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub(crate) fn parse_record(text: &str, place: &str) -> Result<Self, SimError> {
-        let experiment: Self = parse::toml(text, place)?;
-        experiment.check(place)?;
-        Ok(experiment)
+        Self::read(text, place).map(|(_, experiment)| experiment)
     }
 
-    /// What no single field can know.
-    fn check(&self, place: &str) -> Result<(), SimError> {
-        let refuse = |message: String| Err(SimError::config(place, message));
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(plain) {
-            return refuse(format!(
-                "name = {:?} becomes a folder: use letters, digits, '-', '_' and '.'",
-                self.name
-            ));
+    fn read<'a>(text: &'a str, place: &'a str) -> Result<(Document<'a>, Self), SimError> {
+        let document = Document::new(text, place);
+        let experiment: Self = document.experiment()?;
+        experiment.check().map_err(|refusal| document.refuse_key(refusal.key, &refusal.message))?;
+        Ok((document, experiment))
+    }
+
+    /// What no single field can know, and what [`parse`](Self::parse) knows of a file before.
+    fn check(&self) -> Result<(), Refusal> {
+        if !check::is_name(&self.name) {
+            return refuse(
+                "name",
+                format!(
+                    "name = \"{}\" becomes a folder: use 1 to 100 letters, digits, '-', '_' and \
+                     '.', the first of them no '.'",
+                    shortened(&self.name, 40)
+                ),
+            );
         }
         if self.seeds.is_empty() {
-            return refuse("seeds = [] leaves nothing to run: give at least one".to_owned());
+            return refuse("seeds", "seeds = [] leaves nothing to run: give at least one");
         }
-        if let Some(twice) = twice(&self.seeds) {
-            return refuse(format!("seeds holds {} twice: the runs would be the same", twice.0));
+        if self.seeds.len() > MOST_RUNS {
+            let message = format!(
+                "seeds holds {}; an experiment has at most {MOST_RUNS} runs",
+                self.seeds.len()
+            );
+            return refuse("seeds", message);
+        }
+        if let Some(twice) = twice(&self.seeds, |seed| seed.0) {
+            let message = format!("seeds holds {} twice: the runs would be the same", twice.0);
+            return refuse("seeds", message);
         }
         if self.sweep.is_none() && self.calibrate.is_none() {
             return refuse(
+                "",
                 "needs a [sweep] (noise_multipliers, clients_per_round) or a [calibrate] \
-                 (target_epsilon, base_noise_multiplier, base_clients_per_round)"
-                    .to_owned(),
+                 (target_epsilon, base_noise_multiplier, base_clients_per_round)",
             );
         }
         if let Some(sweep) = &self.sweep {
             if sweep.noise_multipliers.is_empty() || sweep.clients_per_round.is_empty() {
-                return refuse("[sweep] has an empty list, so there is nothing to run".to_owned());
+                return refuse("sweep", "[sweep] has an empty list, so there is nothing to run");
             }
-            if let Some(twice) = twice(&sweep.noise_multipliers) {
-                return refuse(format!("[sweep] noise_multipliers holds {twice} twice"));
+            if let Some(twice) = twice(&sweep.noise_multipliers, |noise| noise.get().to_bits()) {
+                let message = format!("[sweep] noise_multipliers holds {twice} twice");
+                return refuse("sweep.noise_multipliers", message);
             }
-            if let Some(twice) = twice(&sweep.clients_per_round) {
-                return refuse(format!("[sweep] clients_per_round holds {twice} twice"));
+            if let Some(twice) = twice(&sweep.clients_per_round, |clients| clients.to_bits()) {
+                let message = format!("[sweep] clients_per_round holds {twice} twice");
+                return refuse("sweep.clients_per_round", message);
+            }
+            let grid = sweep.noise_multipliers.len().saturating_mul(sweep.clients_per_round.len());
+            let runs = grid.saturating_mul(self.seeds.len());
+            if runs > MOST_RUNS {
+                let message = format!(
+                    "the grid has {runs} runs (noise multipliers times clients per round times \
+                     seeds); an experiment has at most {MOST_RUNS}: split it into several files"
+                );
+                return refuse("sweep", message);
             }
         }
         if let Some(calibrate) = &self.calibrate {
             if calibrate.base_noise_multiplier.get() <= 0.0 {
                 return refuse(
-                    "[calibrate] base_noise_multiplier = 0 has no ε to scale: it must be above 0"
-                        .to_owned(),
+                    "calibrate.base_noise_multiplier",
+                    "[calibrate] base_noise_multiplier = 0 has no ε to scale: it must be above 0",
                 );
             }
             let target = calibrate.target_epsilon;
             if target.get() <= 0.0 || !target.is_finite() {
-                return refuse(format!(
+                let message = format!(
                     "[calibrate] target_epsilon = {target} must be a finite number above 0"
-                ));
+                );
+                return refuse("calibrate.target_epsilon", message);
             }
         }
-        for run in self.runs() {
-            run.check(place)?;
-        }
-        Ok(())
+        self.runs().iter().try_for_each(RunConfig::checked)
     }
 
     /// The run of one setting with one seed.
@@ -305,6 +343,10 @@ impl RunConfig {
     /// # Errors
     /// [`SimError::Config`] saying what is used, why no guarantee covers it, and how it is named.
     pub fn check_uncovered(&self, place: &str) -> Result<(), SimError> {
+        self.uncovered_checked().map_err(|refusal| SimError::config(place, refusal.message))
+    }
+
+    fn uncovered_checked(&self) -> Result<(), Refusal> {
         let Some(gap) = Standing::of(self).gap else { return Ok(()) };
         let name = gap.name();
         let named = name.is_some_and(|(uncovered, _)| self.uncovered.contains(&uncovered));
@@ -319,7 +361,7 @@ impl RunConfig {
             gap.why(),
             gap.instead(),
         );
-        Err(SimError::config(place, message))
+        refuse("noise", message)
     }
 
     /// Checks the values that no single field can know.
@@ -327,53 +369,76 @@ impl RunConfig {
     /// # Errors
     /// [`SimError::Config`] naming the setting and its range.
     pub fn check(&self, place: &str) -> Result<(), SimError> {
-        let refuse = |message: String| Err(SimError::config(place, message));
+        self.checked().map_err(|refusal| SimError::config(place, refusal.message))
+    }
+
+    fn checked(&self) -> Result<(), Refusal> {
         let clients = self.clients_per_round;
         if !(clients > 0.0 && clients.is_finite()) {
-            return refuse(format!("clients_per_round = {clients} must be a number above 0"));
+            let message = format!("clients_per_round = {clients} must be a number above 0");
+            return refuse("sweep.clients_per_round", message);
         }
-        self.client.check().or_else(|message| refuse(format!("[client] {message}")))?;
-        self.model.check().or_else(|message| refuse(format!("[model] {message}")))?;
-        self.server.check().or_else(|message| refuse(format!("[server] {message}")))?;
-        self.accounting.check().or_else(|message| refuse(format!("[accounting] {message}")))?;
+        let section = |key: &'static str, checked: Result<(), String>| {
+            checked.or_else(|message| refuse(key, format!("[{key}] {message}")))
+        };
+        section("data", self.data.check())?;
+        section("client", self.client.check())?;
+        section("model", self.model.check())?;
+        section("server", self.server.check())?;
+        section("accounting", self.accounting.check())?;
         let mime = self.client.algorithm == Algorithm::MimeLite;
         if mime && matches!(self.aggregation, AggregationConfig::Private { .. }) {
             return refuse(
+                "client.algorithm",
                 "[client] algorithm = \"mime_lite\" sends a second, raw gradient that no private \
-                 aggregation covers: use it with [aggregation] kind = \"mean\""
-                    .to_owned(),
+                 aggregation covers: use it with [aggregation] kind = \"mean\"",
             );
         }
         if !self.aggregation.is_private() && self.noise_multiplier.get() > 0.0 {
-            return refuse(format!(
+            let message = format!(
                 "noise_multiplier = {} has no effect with an aggregation that adds no noise: \
                  set it to 0, or [aggregation] kind = \"private\"",
                 self.noise_multiplier
-            ));
+            );
+            return refuse("sweep.noise_multipliers", message);
         }
         if let Some(audit) = &self.audit {
-            audit.check().or_else(|message| refuse(format!("[audit] {message}")))?;
+            section("audit", audit.check())?;
             if self.sampling != Sampling::Poisson || !self.aggregation.is_private() {
                 return refuse(
+                    "audit",
                     "[audit] needs sampling = \"poisson\" and [aggregation] kind = \"private\": its \
-                     canaries are clients that are drawn and clipped like all others"
-                        .to_owned(),
+                     canaries are clients that are drawn and clipped like all others",
                 );
             }
         }
-        // The noise must split between the updates and the count behind an adaptive clip.
-        let refused = |error: AggregateError| SimError::config(place, error.to_string());
+        // The noise must split between the updates and the counts.
+        let refused = |error: AggregateError| split::refusal(self, &error);
         let aggregator = crate::plan::aggregator(self).map_err(refused)?;
         if self.noise == NoiseMode::Release {
             // However many parameters: the noise on each is the same.
-            let spec = aggregator.noise(1);
-            spec.check_release().map_err(refused)?;
+            aggregator.noise(1).check_release().map_err(refused)?;
         }
         Ok(())
     }
 }
 
+/// Most runs of one experiment.
+const MOST_RUNS: usize = 100_000;
+
+/// Why values do not go together, and the key that is best looked at.
+struct Refusal {
+    /// Dotted; empty for the whole file.
+    key: &'static str,
+    message: String,
+}
+
+fn refuse(key: &'static str, message: impl Into<String>) -> Result<(), Refusal> {
+    Err(Refusal { key, message: message.into() })
+}
+
 /// A value that stands in the list twice.
-fn twice<T: PartialEq>(values: &[T]) -> Option<&T> {
-    values.iter().enumerate().find(|(i, value)| values[..*i].contains(value)).map(|(_, v)| v)
+fn twice<T, K: Eq + std::hash::Hash>(values: &[T], key: impl Fn(&T) -> K) -> Option<&T> {
+    let mut seen = std::collections::HashSet::new();
+    values.iter().find(|value| !seen.insert(key(value)))
 }

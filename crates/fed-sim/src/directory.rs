@@ -416,17 +416,28 @@ fn to_json(value: &impl Serialize, path: &Path) -> Result<String, SimError> {
 fn read_text(path: &Path) -> Result<String, SimError> {
     fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::InvalidData => damaged(path, &"it is not text"),
+        std::io::ErrorKind::NotFound => lacking(path, "it is gone"),
+        std::io::ErrorKind::IsADirectory => lacking(path, "a folder lies where a file should"),
         _ => SimError::io(path)(error),
     })
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, SimError> {
-    serde_json::from_str(&read_text(path)?).map_err(|error| damaged(path, &error))
+    serde_json::from_str(&read_text(path)?).map_err(|error| match (error.line(), error.column()) {
+        (1, 0) => damaged(path, &"it is empty"),
+        (line, column) => damaged(path, &format_args!("line {line}, column {column} is not")),
+    })
 }
 
 /// A file that nobody but this program writes, and that it did not write like this.
 fn damaged(path: &Path, how: &dyn std::fmt::Display) -> SimError {
     let message = format!("not as it was written ({how}): put the file back as it was");
+    SimError::config(path.display().to_string(), message)
+}
+
+/// A file of a run that is not there.
+fn lacking(path: &Path, how: &str) -> SimError {
+    let message = format!("{how}: put the file back as it was");
     SimError::config(path.display().to_string(), message)
 }
 

@@ -21,7 +21,9 @@ const PARTIAL: &str = ".partial";
 /// [`SimError::Io`] if the disk is full, or refuses; the old file is then as it was.
 pub fn replace(path: &Path, contents: &[u8]) -> Result<(), SimError> {
     let partial = neighbour(path);
-    let written = File::create(&partial)
+    // A new file: what is left of an earlier one goes, and a link in its place is not followed.
+    let _ = fs::remove_file(&partial);
+    let written = File::create_new(&partial)
         .and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()));
     if let Err(error) = written {
         // A full disk is no place for half a file; that it cannot be removed is the lesser news.
@@ -134,6 +136,18 @@ mod tests {
         replace(&path, b"new").expect("written");
         assert_eq!(fs::read(&path).expect("replaced"), b"new");
         assert!(!neighbour(&path).exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_the_place_of_the_neighbour_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (mine, path) = (folder.path().join("mine"), folder.path().join("file"));
+        fs::write(&mine, "dear to me").expect("written");
+        std::os::unix::fs::symlink(&mine, neighbour(&path)).expect("a link");
+        replace(&path, b"new").expect("written");
+        assert_eq!(fs::read(&path).expect("there"), b"new");
+        assert_eq!(fs::read_to_string(&mine).expect("still there"), "dear to me");
     }
 
     #[test]

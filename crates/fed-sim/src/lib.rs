@@ -79,7 +79,7 @@ pub mod standing;
 pub mod state;
 pub mod statement;
 pub mod summary;
-mod text;
+pub mod text;
 pub mod weights;
 
 pub use cohort::{CohortSampler, Sampling};

@@ -1,6 +1,7 @@
 //! A configuration's price before it runs, and the mechanism that earns it.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 
 use dp_accounting::calibrate::{ClientSearch, ClientVerdict};
 use dp_accounting::rdp::{self, Conversion};
@@ -70,9 +71,7 @@ pub fn noise_split(config: &RunConfig) -> Result<NoiseSplit, AggregateError> {
 pub fn planned_ledger(config: &RunConfig, population: usize) -> Result<Ledger, SimError> {
     let event = sampler(config, population)?.amplify(aggregator(config)?.event());
     let mut ledger = Ledger::new();
-    for _ in 0..config.rounds.get() {
-        ledger.record(event.clone());
-    }
+    ledger.record_many(event, NonZeroU64::from(config.rounds));
     Ok(ledger)
 }
 

@@ -104,7 +104,7 @@ impl ServerOptimizer {
     /// A sentence naming the value and its range.
     pub fn check(&self) -> Result<(), String> {
         let in_range = |name: &str, value: f64, ok: bool, range: &str| {
-            if ok { Ok(()) } else { Err(format!("server {name} = {value} must lie in {range}")) }
+            if ok { Ok(()) } else { Err(format!("{name} = {value} must lie in {range}")) }
         };
         let rate = |value: f64| {
             in_range("learning_rate", value, value >= 0.0 && value.is_finite(), "[0, ∞)")
@@ -117,7 +117,7 @@ impl ServerOptimizer {
                 rate(learning_rate)?;
                 in_range("momentum", momentum, (0.0..=1.0).contains(&momentum), "[0, 1]")?;
                 if nesterov && momentum <= 0.0 {
-                    return Err("server nesterov = true needs a momentum above 0".to_owned());
+                    return Err("nesterov = true needs a momentum above 0".to_owned());
                 }
                 Ok(())
             }

@@ -4,6 +4,7 @@
 //! 1; adaptive clipping by Andrew, Thakkar, McMahan, Ramaswamy 2021). An empty cohort is a round
 //! like any other: it is paid for, its noise is released, and momentum carries the model on.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use dp_accounting::{Epsilon, Ledger};
@@ -317,19 +318,27 @@ impl<'a> Simulation<'a> {
         let ahead = self.config.noise == NoiseMode::Release;
         let canary_key = keys.key(Purpose::CanaryCohort);
         let shuffle = self.shuffle()?;
-        let mut canary_rng = match &self.audit {
-            Some(_) => Some(secret_rng(self.config.noise, canary_key)?),
+        let canary_rng = match &self.audit {
+            Some(_) => Some(Mutex::new(secret_rng(self.config.noise, canary_key)?)),
             None => None,
         };
-        let (trained, velocity, (noise, canaries)) = std::thread::scope(|scope| {
-            let meanwhile = scope.spawn(|| {
-                let canaries = self.audit.as_ref().zip(canary_rng.as_mut());
-                let canaries = canaries.map(|(audit, rng)| audit.sum(&rule, rng));
-                (ahead.then(|| spec.draw(&NoiseSource::Release)), canaries)
+        let draw = || {
+            let canaries = self.audit.as_ref().zip(canary_rng.as_ref()).map(|(audit, rng)| {
+                audit.sum(&rule, &mut rng.lock().unwrap_or_else(PoisonError::into_inner))
             });
+            (ahead.then(|| spec.draw(&NoiseSource::Release)), canaries)
+        };
+        let (trained, velocity, (noise, canaries)) = std::thread::scope(|scope| {
+            let meanwhile = std::thread::Builder::new().spawn_scoped(scope, draw);
             let trained = self.train(cohort, shuffle);
             let velocity = self.mime_step(cohort, shuffle);
-            let drawn = meanwhile.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause));
+            let drawn = match meanwhile {
+                Ok(thread) => {
+                    thread.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+                }
+                // The system gives no more threads: after the clients, then.
+                Err(_) => draw(),
+            };
             (trained, velocity, drawn)
         });
         let (CohortSum { mut sum, reports }, velocity) = (trained?, velocity?);

@@ -221,24 +221,16 @@ fn mean_least_greatest(values: &[f64]) -> [f64; 3] {
 /// The rows as a Markdown table, columns padded so that it reads as plain text too.
 #[must_use]
 pub fn markdown(rows: &[SummaryRow]) -> String {
-    let audited = rows.iter().any(|row| row.audited_at_least.is_some());
-    let incomplete = rows.iter().any(|row| row.runs != "finished");
-    let name = rows.first().map_or_else(String::new, |row| row.epsilon_is.call("ε of a run"));
-    let mut head = vec!["noise", "clients", &name, "accuracy", "loss", "clip"];
-    if audited {
-        head.push("ε audited");
-    }
-    if incomplete {
-        head.push("runs");
-    }
-    let mut table = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    let name = rows.first().map_or_else(String::new, |row| row.epsilon_is.call("ε"));
+    let head = ["noise", "clients", &name, "accuracy", "loss", "clip"];
+    let mut table = vec![head.map(str::to_owned).to_vec()];
     for row in rows {
         let spread = |mean: Option<f64>, sd: Option<f64>| match (mean, sd) {
             (Some(mean), Some(sd)) if row.seeds > 1 => format!("{mean:.4} ± {sd:.4}"),
             (Some(mean), _) => format!("{mean:.4}"),
             (None, _) => "-".to_owned(),
         };
-        let mut line = vec![
+        table.push(vec![
             format!("{:?}", row.noise_multiplier),
             row.clients_per_round.to_string(),
             row.epsilon.map_or_else(|| "-".to_owned(), shown),
@@ -249,26 +241,55 @@ pub fn markdown(rows: &[SummaryRow]) -> String {
                 None if row.seeds == 0 => "-".to_owned(),
                 None => "none".to_owned(),
             },
-        ];
-        if audited {
-            let number = |found: Option<f64>| match found {
-                Some(found) if found.is_finite() => format!("{found:.2}"),
-                Some(found) if found > 0.0 => "infinite".to_owned(),
-                _ => "unknown".to_owned(),
-            };
-            let [looks, rounds, least] =
-                [row.audited_final_model, row.audited_all_rounds, row.audited_at_least].map(number);
-            let most = row.audited_could_refute.map(|most| format!(" of {most:.2}"));
-            // Where an audit can refute nothing, that it refuted nothing means nothing.
-            let idle = row.audits_that_could_refute == Some(0);
-            let most = most.unwrap_or_default() + if idle { "*" } else { "" };
-            line.push(format!("{looks}, {rounds}, {least}{most}"));
-        }
-        if incomplete {
-            line.push(row.runs.clone());
-        }
+        ]);
+    }
+    let mut text = padded(&table);
+    // Tables of their own: beside the others these columns would not fit a terminal.
+    if rows.iter().any(|row| row.audited_at_least.is_some()) {
+        text.push('\n');
+        text.push_str(&padded(&beside(rows, "ε audited", audited)));
+    }
+    if rows.iter().any(|row| row.runs != "finished") {
+        text.push('\n');
+        text.push_str(&padded(&beside(rows, "runs", |row| row.runs.clone())));
+    }
+    text
+}
+
+/// What audits of a setting found.
+fn audited(row: &SummaryRow) -> String {
+    let number = |found: Option<f64>| match found {
+        Some(found) if found.is_finite() => format!("{found:.2}"),
+        Some(found) if found > 0.0 => "infinite".to_owned(),
+        _ => "unknown".to_owned(),
+    };
+    let [looks, rounds, least] =
+        [row.audited_final_model, row.audited_all_rounds, row.audited_at_least].map(number);
+    let most = row.audited_could_refute.map(|most| format!(" of {most:.2}"));
+    // Where an audit can refute nothing, that it refuted nothing means nothing.
+    let idle = row.audits_that_could_refute == Some(0);
+    let most = most.unwrap_or_default() + if idle { "*" } else { "" };
+    format!("{looks}, {rounds}, {least}{most}")
+}
+
+/// A row a setting with one thing to say about it.
+fn beside(
+    rows: &[SummaryRow],
+    head: &str,
+    say: impl Fn(&SummaryRow) -> String,
+) -> Vec<Vec<String>> {
+    let mut table = vec![["noise", "clients", head].map(str::to_owned).to_vec()];
+    for row in rows {
+        let setting = [format!("{:?}", row.noise_multiplier), row.clients_per_round.to_string()];
+        let mut line = setting.to_vec();
+        line.push(say(row));
         table.push(line);
     }
+    table
+}
+
+/// A table with its head in the first row, columns padded.
+fn padded(table: &[Vec<String>]) -> String {
     let width =
         |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..table[0].len()).map(width).collect();

@@ -14,6 +14,7 @@ use super::Ask;
 use super::companions::fill;
 use crate::error::{DataError, shown};
 use crate::open::{Progress, kind};
+use crate::scratch;
 
 /// Memory that a decoder may take: the strongest xz preset needs 65 MiB.
 const DECODER_MEMORY: u64 = 1 << 30;
@@ -43,6 +44,7 @@ pub(crate) fn lzma(path: &Path, ask: &mut Ask<'_>) -> Result<NamedTempFile, Data
         let folder = ask.scratch.clone().unwrap_or_else(std::env::temp_dir);
         DataError::io("unpack into", &folder, error)
     })?;
+    scratch::note(out.path());
     let to = out.path().to_owned();
     let mut buffer = vec![0; 1 << 18];
     let mut unpacked = 0;
@@ -138,6 +140,7 @@ pub(crate) fn tar_bz2(
         None => TempDir::new(),
     }
     .map_err(|error| DataError::io("unpack into", path, error))?;
+    scratch::note(folder.path());
     let done = Cell::new(0);
     let counted = Counting { inner: BufReader::with_capacity(1 << 16, file), done: &done };
     let mut archive = tar::Archive::new(MultiBzDecoder::new(counted));

@@ -34,6 +34,19 @@ pub struct DataConfig {
     pub synthetic: SyntheticWriters,
 }
 
+impl DataConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.source.to_string().is_empty() {
+            return Err("source = \"\" names nothing: \"auto\", \"synthetic\" or a path".to_owned());
+        }
+        let clients = self.synthetic.clients;
+        if !(1..=100_000).contains(&clients) {
+            return Err(format!("synthetic.clients = {clients} must lie in [1, 100000]"));
+        }
+        Ok(())
+    }
+}
+
 /// `[model]`: the network between the pixels and the classes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -135,6 +148,12 @@ impl ClientConfig {
         let bad = |name: &str, value: f64, range: &str| {
             Err(format!("{name} = {value} must lie in {range}"))
         };
+        let most = u32::MAX as usize;
+        for (name, value) in [("batch_size", self.batch_size), ("epochs", self.epochs)] {
+            if value.get() > most {
+                return Err(format!("{name} = {value} must lie in [1, {most}]"));
+            }
+        }
         if !(self.learning_rate >= 0.0 && self.learning_rate.is_finite()) {
             return bad("learning_rate", self.learning_rate, "[0, ∞)");
         }
