@@ -12,6 +12,13 @@ use fed_model::{Backend, Learner, MlpSpec};
 
 use crate::failure::Failure;
 use crate::jobs::Jobs;
+use crate::numbers::{MOST_THREADS, whole};
+use crate::screen::talk;
+
+/// A number of threads, or of runs side by side.
+pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    whole(1, MOST_THREADS)(text).map(|number| NonZeroUsize::new(number).expect("at least 1"))
+}
 
 /// Where and how a command trains.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -20,7 +27,7 @@ pub(crate) struct BackendArgs {
     #[arg(long, default_value = "cpu", value_name = "NAME")]
     pub(crate) backend: Backend,
     /// Worker threads; results do not depend on it [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
@@ -48,7 +55,6 @@ impl BackendArgs {
     /// Runs this very command in a build that has the back end, if this one does not.
     ///
     /// Returns without doing anything where the back end is there.
-    #[expect(clippy::print_stderr, reason = "one line of talk before a long build")]
     pub(crate) fn hand_over_if_missing(&self) -> Result<(), Failure> {
         if self.backend.is_compiled_in() {
             return Ok(());
@@ -64,32 +70,44 @@ impl BackendArgs {
             _ => ("burn", "about 4 minutes on two cores"),
         };
         if std::io::stderr().is_terminal() {
-            eprintln!(
+            talk(format_args!(
                 "building the variant with --backend {}: the first time takes {minutes}",
                 self.backend
-            );
+            ));
         }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
+        let mut command = Command::new(cargo);
+        command
             .args(["run", "--profile", "backends", "--package", "xtask", "--features", feature])
             .arg("--manifest-path")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
             .arg("--")
             .args(std::env::args_os().skip(1))
-            .env(HANDED_OVER, "1")
-            .status()
-            .map_err(|error| {
-                Failure::failed(format_args!(
-                    "--backend {} is not in this build and cargo could not be started: {error}",
-                    self.backend
-                ))
-            })?;
-        match status.code() {
-            Some(0) => std::process::exit(0),
-            Some(code) => Err(Failure::ended(u8::try_from(code).unwrap_or(1))),
-            None => Err(Failure::ended(130)),
-        }
+            .env(HANDED_OVER, "1");
+        instead(&mut command).map_err(|error| {
+            Failure::failed(format_args!(
+                "--backend {} is not in this build and cargo could not be started: {error}",
+                self.backend
+            ))
+        })?
     }
+}
+
+/// Runs a command in place of this process, so that signals reach it and its exit code is ours.
+#[cfg(unix)]
+fn instead(command: &mut Command) -> std::io::Result<Result<(), Failure>> {
+    use std::os::unix::process::CommandExt;
+    Err(command.exec())
+}
+
+/// Runs a command and gives its exit code.
+#[cfg(not(unix))]
+fn instead(command: &mut Command) -> std::io::Result<Result<(), Failure>> {
+    Ok(match command.status()?.code() {
+        Some(0) => std::process::exit(0),
+        Some(code) => Err(Failure::ended(u8::try_from(code).unwrap_or(1))),
+        None => Err(Failure::ended(130)),
+    })
 }
 
 /// Set for the process that was started in our place, so that it never starts another.

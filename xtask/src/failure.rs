@@ -9,6 +9,7 @@ use fed_model::LearnError;
 use fed_sim::SimError;
 
 use crate::plot::PlotError;
+use crate::{interrupt, screen};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -98,11 +99,6 @@ impl Failure {
         Self { code: 6, message: message.to_string(), one_run: false }
     }
 
-    /// Somebody asked to stop.
-    pub(crate) fn interrupted(message: impl std::fmt::Display) -> Self {
-        Self { code: 130, message: message.to_string(), one_run: false }
-    }
-
     /// Whoever read the output went away: not worth a word, as other tools do.
     pub(crate) fn output(error: std::io::Error) -> Self {
         if error.kind() == ErrorKind::BrokenPipe {
@@ -113,15 +109,21 @@ impl Failure {
     }
 
     /// Another process was started in our place and ended with this code.
+    #[cfg(not(unix))]
     pub(crate) fn ended(code: u8) -> Self {
         Self { code, message: String::new(), one_run: false }
     }
 
     /// Says what happened on standard error; the exit code.
-    #[expect(clippy::print_stderr, reason = "errors are talk: they go to standard error")]
     pub(crate) fn report(self) -> ExitCode {
+        if interrupt::is_leaving() {
+            // What fails because the program is being left is not worth a word.
+            loop {
+                std::thread::park();
+            }
+        }
         if !self.message.is_empty() {
-            eprintln!("error: {}", self.message);
+            screen::talk(format_args!("error: {}", self.message));
         }
         ExitCode::from(self.code)
     }
@@ -213,6 +215,7 @@ impl From<LearnError> for Failure {
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
         let code = if error.is_retryable() { 1 } else { 3 };
-        Self { code, message: chain(&error), one_run: false }
+        // What ends a line in it is part of a name in a file.
+        Self { code, message: chain(&error).replace('\n', "\\n"), one_run: false }
     }
 }

@@ -12,15 +12,17 @@ mod count;
 mod failure;
 mod interrupt;
 mod jobs;
+mod memory;
+mod numbers;
 mod plot;
 mod progress;
 mod provenance;
+mod screen;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use failure::Failure;
+pub(crate) use screen::{hand_over, say, tell, wrapped};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -55,6 +57,8 @@ enum Command {
     /// Fetch, import and look at client data
     #[command(subcommand)]
     Data(commands::data::Command),
+    /// Print every key that a configuration file may have: type, range, default, meaning
+    Keys,
 }
 
 fn main() -> ExitCode {
@@ -64,12 +68,21 @@ fn main() -> ExitCode {
                 .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
                 .from_env_lossy(),
         )
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(|| screen::Log)
+        .with_ansi(screen::talk_has_colours())
         .without_time()
         .with_target(false)
         .init();
-    let outcome = match Cli::parse().command {
+    if let Err(failure) = interrupt::listen() {
+        return failure.report();
+    }
+    let arguments = match Cli::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() => return usage(&error),
+        // Help and version go to standard output.
+        Err(asked_for) => asked_for.exit(),
+    };
+    let outcome = match arguments.command {
         Command::Sweep(args) => commands::sweep::run(&args),
         Command::Account(args) => commands::account::run(&args),
         Command::Calibrate(args) => commands::calibrate::run(&args),
@@ -77,6 +90,7 @@ fn main() -> ExitCode {
         Command::Report(args) => commands::report::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Data(command) => commands::data::run(&command),
+        Command::Keys => hand_over(fed_sim::config::page().trim_end()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,57 +98,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints prose to standard output, wrapped to the terminal.
-pub(crate) fn tell(text: impl std::fmt::Display) -> Result<(), Failure> {
-    say(wrapped(text))
-}
-
-/// Prose with its lines wrapped between words to the width of the terminal. A file or another
-/// program gets it as it is: what searches for a sentence finds it whole.
-pub(crate) fn wrapped(text: impl std::fmt::Display) -> String {
-    let text = text.to_string();
-    match console::Term::stdout().size_checked() {
-        Some((_, width)) if std::io::stdout().is_terminal() => wrap(&text, width.into()),
-        _ => text,
+/// A command line that cannot be followed, in clap's words.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    if screen::talk_has_colours() {
+        screen::talk_in_colour(text.ansi().to_string().trim_end());
+    } else {
+        screen::talk(text.to_string().trim_end());
     }
-}
-
-/// Prose with no line longer than `width`, words that are longer excepted.
-fn wrap(text: &str, width: usize) -> String {
-    let mut lines = Vec::new();
-    for paragraph in text.split('\n') {
-        let (mut line, mut length) = (String::new(), 0);
-        for word in paragraph.split(' ') {
-            let word_length = word.chars().count();
-            if length > 0 && length + 1 + word_length > width {
-                lines.push(std::mem::take(&mut line));
-                length = 0;
-            } else if length > 0 {
-                line.push(' ');
-                length += 1;
-            }
-            line.push_str(word);
-            length += word_length;
-        }
-        lines.push(line);
-    }
-    lines.join("\n")
-}
-
-/// Prints a line to standard output; a reader that went away (`| head`) ends the program quietly.
-pub(crate) fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
-    use std::io::Write;
-    writeln!(std::io::stdout().lock(), "{line}").map_err(Failure::output)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::wrap;
-
-    #[test]
-    fn prose_is_wrapped_between_words() {
-        assert_eq!(wrap("ε is the price\n\nof one run", 10), "ε is the\nprice\n\nof one run");
-        assert_eq!(wrap("a word-that-is-too-long b", 6), "a\nword-that-is-too-long\nb");
-        assert_eq!(wrap("", 6), "");
-    }
+    ExitCode::from(2)
 }

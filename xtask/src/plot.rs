@@ -17,6 +17,8 @@ use std::path::Path;
 
 use fed_sim::durable;
 
+use crate::interrupt;
+
 /// Panels side by side under one title.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figure {
@@ -102,10 +104,12 @@ impl Figure {
     pub(crate) fn write(&self, folder: &Path, name: &str) -> Result<(), PlotError> {
         let picture = self.picture()?;
         let svg = self.described(&picture.svg()).into_bytes();
-        for (extension, bytes) in [("svg", svg), ("png", picture.png()?)] {
-            durable::replace(&folder.join(format!("{name}.{extension}")), &bytes)?;
-        }
-        Ok(())
+        let files = [("svg", svg), ("png", picture.png()?)];
+        Ok(interrupt::whole(|| {
+            files.iter().try_for_each(|(extension, bytes)| {
+                durable::replace(&folder.join(format!("{name}.{extension}")), bytes)
+            })
+        })?)
     }
 
     /// An SVG that also says in text what its outlines say: for whoever cannot see it, and for

@@ -88,7 +88,10 @@ impl Provenance {
             rustc: env!("FED_DP_RUSTC"),
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
             features,
-            command: std::env::args().skip(1).collect(),
+            command: std::env::args_os()
+                .skip(1)
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
             started_unix_seconds: std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |elapsed| elapsed.as_secs()),

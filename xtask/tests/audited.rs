@@ -69,6 +69,9 @@ fn an_audit_stands_beside_epsilon_everywhere() {
     let said = succeeded(&bench.run(&["sweep", "c.toml", "--audit", "--out", "run"]));
     assert_eq!(said.matches("\nAudit: ε looks like ").count(), 4, "{said}");
     assert!(said.contains("ε audited |"), "{said}");
+    for row in said.lines().filter(|line| line.starts_with('|')) {
+        assert!(row.chars().count() <= 80, "wider than a terminal: {row}");
+    }
     assert_eq!(said.matches("could have refuted at most").count(), 4, "{said}");
     assert!(bench.read("run/summary.csv").contains("audited_could_refute"));
     assert!(bench.read("run/config.toml").contains("[audit]\nconfidence = 0.95"));
@@ -134,8 +137,11 @@ fn what_cannot_be_audited_is_refused_before_anything_is_written() {
     refused(&output, 3, &["c.toml", "[audit] needs sampling = \"poisson\""]);
     assert!(!bench.path("run").exists());
     for (section, part) in [
-        ("[audit]\ncanaries = 3\n", "canaries = 3 must lie in [20, 100000]"),
-        ("[audit]\nconfidence = 95\n", "confidence = 95 must lie in (0, 1)"),
+        ("[audit]\ncanaries = 3\n", "canaries must be a whole number from 20 to 100000, not 3"),
+        (
+            "[audit]\nconfidence = 95\n",
+            "confidence must be a number between 0 and 1, without these, not 95",
+        ),
         ("[audit]\ncanarys = 30\n", "did you mean `canaries`?"),
     ] {
         let bench = Bench::new(&(SMALL.to_owned() + section));

@@ -207,7 +207,7 @@ fn values_out_of_range_are_refused_before_anything_is_written() {
     let bench = Bench::new();
     for (from, to, parts) in [
         ("delta = 1e-3", "delta = 2.0", &["delta", "2", "line 4"][..]),
-        ("[0.4]", "[-0.4]", &["noise multiplier", "-0.4"]),
+        ("[0.4]", "[-0.4]", &["noise_multipliers must be a number from 0", "-0.4"]),
         ("rounds = 2", "rounds = 0", &["rounds", "line 3"]),
         ("[5]", "[0]", &["clients_per_round", "0"]),
         ("[5]", "[21]", &["21", "20"]),
@@ -291,8 +291,9 @@ fn ctrl_c_keeps_what_was_written_and_exits_with_130() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("started");
-    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    for line in lines.map_while(Result::ok) {
+    let mut lines =
+        BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    for line in lines.by_ref() {
         if line.starts_with("Round  10") {
             let kill = std::process::Command::new("kill")
                 .args(["-INT", &child.id().to_string()])
@@ -302,6 +303,8 @@ fn ctrl_c_keeps_what_was_written_and_exits_with_130() {
             break;
         }
     }
+    // A reader that goes away would stop it too.
+    lines.for_each(drop);
     let output = child.wait_with_output().expect("ended");
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{error}");

@@ -23,7 +23,7 @@ use self::measure::{Bench, Measured};
 use super::train::DataArgs;
 use crate::backend::BackendArgs;
 use crate::failure::Failure;
-use crate::interrupt;
+use crate::numbers::whole;
 
 /// The tutorial's run, in as many rounds as are measured.
 const EXPERIMENT: &str = r#"
@@ -47,23 +47,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     vector_unit: Option<VectorUnit>,
     /// Worker threads, one measurement for each [default: 1 and one per core]
-    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = crate::backend::threads)]
     threads: Vec<NonZeroUsize>,
     /// Train up to this many clients side by side on each worker, as on a graphics card: flex,
     /// ndarray and wgpu, to compare
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = crate::backend::threads)]
     group: Option<NonZeroUsize>,
     /// Expected clients per round, one measurement for each
-    #[arg(long, value_name = "M,..", value_delimiter = ',', default_values = ["50", "120"])]
+    #[arg(long, value_name = "M,..", value_delimiter = ',', default_values = ["50", "120"], value_parser = count)]
     clients: Vec<NonZeroU32>,
     /// Rounds to measure; a tenth as many (at least 2) go before them unmeasured
-    #[arg(long, default_value = "40", value_name = "N")]
+    #[arg(long, default_value = "40", value_name = "N", value_parser = count)]
     rounds: NonZeroU32,
     /// Evaluations of the whole test split to measure; 0: none
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = whole::<u32>(0, 1_000_000))]
     evaluations: u32,
     /// Train on this many synthetic writers, each drawn when its turn comes
-    #[arg(long, value_name = "CLIENTS", conflicts_with = "data")]
+    #[arg(long, value_name = "CLIENTS", conflicts_with = "data", value_parser = whole::<usize>(1, 1 << 32))]
     population: Option<usize>,
     #[command(flatten)]
     data: DataArgs,
@@ -80,7 +80,6 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    interrupt::listen()?;
     if args.vector_unit.is_some() && args.backend != Backend::Cpu {
         return Err(Failure::usage("--vector-unit is for the back end cpu"));
     }
@@ -140,6 +139,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// A number of clients or rounds.
+fn count(text: &str) -> Result<NonZeroU32, String> {
+    whole::<u32>(1, 1_000_000_000)(text).map(|number| NonZeroU32::new(number).expect("at least 1"))
+}
+
 /// The numbers of threads to measure with. A graphics card has one.
 fn threads(args: &Args) -> Vec<NonZeroUsize> {
     if args.backend == Backend::Wgpu {
@@ -170,6 +174,5 @@ fn read(path: &Path) -> Result<Measured, Failure> {
 fn write(path: &Path, measured: &Measured) -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(measured).map_err(Failure::failed)?;
     text.push('\n');
-    std::fs::write(path, text)
-        .map_err(|error| Failure::failed(format_args!("cannot write {}: {error}", path.display())))
+    Ok(fed_sim::durable::replace(path, text.as_bytes())?)
 }

@@ -13,6 +13,8 @@ use fed_data::{
 
 use super::train::workspace;
 use crate::failure::Failure;
+use crate::memory;
+use crate::numbers::whole;
 use crate::progress::Progress;
 use crate::say;
 
@@ -71,10 +73,10 @@ struct Source {
     #[arg(long, value_enum, default_value = "digits-only")]
     variant: Characters,
     /// Seed of the synthetic writers
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u64>(0, u64::MAX))]
     seed: u64,
     /// Number of synthetic writers
-    #[arg(long, value_name = "N", default_value_t = SyntheticWriters::default().clients)]
+    #[arg(long, value_name = "N", default_value_t = SyntheticWriters::default().clients, value_parser = whole::<usize>(1, 100_000))]
     writers: usize,
     /// Let clients of a file have no example
     #[arg(long)]
@@ -94,6 +96,7 @@ impl Source {
     }
 
     fn open(&self) -> Result<Dataset, Failure> {
+        memory::start_helpers()?;
         let options = self.options();
         let data = Progress::data(|report| options.open_with(report))?;
         for note in &data.notes {
@@ -139,7 +142,7 @@ pub(crate) struct InfoArgs {
     #[command(flatten)]
     source: Source,
     /// Bars of the histogram of client sizes
-    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=200))]
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = whole::<u16>(1, 200))]
     bins: u16,
     /// Read everything again and compare it with the digest on record, wherever it came from
     #[arg(long)]
@@ -181,6 +184,7 @@ fn fetch(args: &FetchArgs) -> Result<(), Failure> {
 }
 
 fn import(args: &ImportArgs) -> Result<(), Failure> {
+    memory::start_helpers()?;
     let options = OpenOptions::new()
         .choice(Choice::Path(args.path.clone()))
         .variant(args.variant.into())

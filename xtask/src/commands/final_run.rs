@@ -22,7 +22,6 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    interrupt::listen()?;
     args.train.backend.hand_over_if_missing()?;
     let recorded = args.train.recorded(args.config.as_ref())?;
     let (mut experiment, place) = match (&args.config, recorded) {
@@ -47,8 +46,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let failures = session.train(&runs)?;
     report::write(&session.directory)?;
     if let Some(cell) = session.directory.cells()?.first() {
-        session.directory.write("privacy.txt", cell.privacy.to_string())?;
-        session.directory.write_json("privacy.json", &cell.privacy)?;
+        interrupt::whole(|| {
+            session.directory.write("privacy.txt", cell.privacy.to_string())?;
+            session.directory.write_json("privacy.json", &cell.privacy)
+        })?;
         say(format_args!("\n{}", cell.privacy))?;
     }
     heed_audits(&session.directory)?;

@@ -10,7 +10,7 @@ use fed_sim::{Cell, Experiment, Standing, plan};
 
 use crate::failure::Failure;
 use crate::plot::{Figure, Panel, Point, Series, Unit};
-use crate::{say, tell};
+use crate::{interrupt, say, tell};
 
 /// Write the table and the figures of a finished run again.
 #[derive(Debug, clap::Args)]
@@ -90,10 +90,12 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     } else {
         caption
     };
-    directory.write("summary.md", format!("{table}\n{caption}\n"))?;
-    write_csv(&directory.path().join("summary.csv"), &rows)?;
     let evaluations: Vec<_> = cells.iter().flat_map(|cell| &cell.evaluations).collect();
-    write_csv(&directory.path().join("evaluations.csv"), &evaluations)?;
+    interrupt::whole(|| {
+        directory.write("summary.md", format!("{table}\n{caption}\n"))?;
+        write_csv(&directory.path().join("summary.csv"), &rows)?;
+        write_csv(&directory.path().join("evaluations.csv"), &evaluations)
+    })?;
 
     let curves = summary::curves(&cells);
     if !curves.is_empty() {

@@ -7,7 +7,7 @@ use fed_data::FederatedData;
 use super::report;
 use super::train::{Session, TrainArgs, heed_audits, read_experiment};
 use crate::failure::Failure;
-use crate::{interrupt, tell};
+use crate::tell;
 
 /// Train every setting of a grid and compare them: table, figures, records.
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,6 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    interrupt::listen()?;
     args.train.backend.hand_over_if_missing()?;
     let recorded = args.train.recorded(args.config.as_ref())?;
     let (mut experiment, place) = match (&args.config, recorded) {

@@ -1,5 +1,6 @@
 //! What `sweep` and `final` share: arguments, data, and the runs themselves.
 
+use std::io::Read;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,7 @@ use dp_accounting::Epsilon;
 use fed_data::{Choice, Dataset, FederatedData, OpenOptions};
 use fed_model::Learner;
 use fed_sim::audit::AuditReport;
-use fed_sim::config::AuditConfig;
+use fed_sim::config::{AuditConfig, LARGEST_FILE};
 use fed_sim::directory::{Opened, Resumed, RunDirectory, Schedule, State, cell_name};
 use fed_sim::keys::RunKeys;
 use fed_sim::{
@@ -16,10 +17,12 @@ use fed_sim::{
 };
 
 use super::data::Characters;
-use crate::backend::BackendArgs;
+use crate::backend::{BackendArgs, threads};
 use crate::checked::Checked;
 use crate::failure::Failure;
-use crate::interrupt;
+use crate::interrupt::{self, Training};
+use crate::memory;
+use crate::numbers::whole;
 use crate::progress::{Progress, RunProgress};
 use crate::provenance::Provenance;
 
@@ -62,12 +65,20 @@ impl DataArgs {
     /// `--allow-empty-clients` into the experiment.
     pub(crate) fn open(&self, experiment: &mut Experiment) -> Result<Dataset, Failure> {
         if let Some(path) = &self.data {
+            if path.to_str().is_none() {
+                return Err(Failure::usage(format_args!(
+                    "--data {}: a record of the run could not name this path, for it is no UTF-8 \
+                     text: rename the file, or make a link to it",
+                    path.display()
+                )));
+            }
             experiment.data.source = Choice::Path(path.clone());
         }
         if let Some(characters) = self.variant {
             experiment.data.variant = characters.into();
         }
         experiment.data.allow_empty_clients |= self.allow_empty_clients;
+        memory::start_helpers()?;
         let options = OpenOptions::new()
             .choice(experiment.data.source.clone())
             .variant(experiment.data.variant)
@@ -110,11 +121,11 @@ pub(crate) struct TrainArgs {
     audit: bool,
     /// Save a checkpoint every so many rounds [default: simulation noise every ten seconds,
     /// release noise every round]
-    #[arg(long, value_name = "ROUNDS")]
+    #[arg(long, value_name = "ROUNDS", value_parser = rounds, allow_negative_numbers = true)]
     checkpoint_every: Option<NonZeroU32>,
     /// Train so many runs side by side, each on its share of the threads; results do not depend
     /// on it [default: what finishes them soonest]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     jobs: Option<NonZeroUsize>,
 }
 
@@ -154,6 +165,12 @@ impl TrainArgs {
     }
 }
 
+/// A number of rounds from the command line.
+fn rounds(text: &str) -> Result<NonZeroU32, String> {
+    let number = whole::<u32>(1, u64::from(u32::MAX))(text)?;
+    Ok(NonZeroU32::new(number).expect("at least 1"))
+}
+
 /// A bound on ε from the command line.
 fn epsilon(text: &str) -> Result<Epsilon, String> {
     let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
@@ -168,8 +185,29 @@ pub(crate) fn read_experiment(path: &Path) -> Result<Experiment, Failure> {
             "{place} is a folder; name a TOML file, such as configs/noise_sweep.toml"
         )));
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::bad_input(format_args!("cannot read {place}: {error}")))?;
+    let cannot = |error: &dyn std::fmt::Display| {
+        Failure::bad_input(format_args!("cannot read {place}: {error}"))
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| cannot(&error))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(cannot(&format_args!(
+            "it is larger than {} MB, as no configuration is",
+            LARGEST_FILE >> 20
+        )));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        cannot(&format_args!(
+            "line {} is not UTF-8 text: save the file as UTF-8 (not UTF-16 or Latin-1)",
+            line + 1
+        ))
+    })?;
     Ok(Experiment::parse(&text, &place)?)
 }
 
@@ -199,8 +237,9 @@ impl Session {
         for run in runs {
             plan::sampler(run, dataset.train.num_clients())?;
         }
-        let spec = experiment.model.spec(dataset.train.width(), dataset.train.classes());
         let jobs = args.backend.jobs(runs.len(), args.jobs);
+        let spec = experiment.model.spec(dataset.train.width(), dataset.train.classes());
+        memory::expect_room(runs, &dataset.train, jobs)?;
         let backend = BackendArgs { threads: Some(jobs.threads), ..args.backend };
         let learners: Vec<_> =
             (0..jobs.count.get()).map(|_| backend.open(&spec)).collect::<Result<_, _>>()?;
@@ -270,6 +309,7 @@ impl Session {
         let total = runs.iter().map(|run| u64::from(run.rounds.get())).sum();
         let progress = Progress::rounds(total, runs.len());
         let next = AtomicUsize::new(0);
+        let _training = Training::begin();
         let work = |learner: &dyn Learner| {
             let mut failures = Vec::new();
             while !progress.is_stopped() {
@@ -291,8 +331,13 @@ impl Session {
             // Beside the first rounds; whoever would record something waits for it and is told.
             scope.spawn(|| drop(self.dataset.check()));
             let (first, others) = self.learners.split_first().expect("somebody trains");
-            let others: Vec<_> =
-                others.iter().map(|learner| scope.spawn(|| work(&**learner))).collect();
+            // Where the system gives no more threads, those that there are take all runs.
+            let others: Vec<_> = others
+                .iter()
+                .filter_map(|learner| {
+                    std::thread::Builder::new().spawn_scoped(scope, || work(&**learner)).ok()
+                })
+                .collect();
             let ours = work(&**first);
             let theirs = others.into_iter().flat_map(|other| {
                 other.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))

@@ -116,17 +116,17 @@ fn base(path: &[String]) -> Toml {
     file
 }
 
+/// What is told of a table: the file, the way to it, what it holds, and which variant.
+type SeeTable<'a> = &'a mut dyn FnMut(&Toml, &[String], &'static Table, usize);
+
 /// Calls `see_table` for every table in every variant (with the file, the way to it and what it
 /// holds), and `see_key` for every key.
-fn visit(
-    see_table: &mut dyn FnMut(&Toml, &[String], &'static Table, usize),
-    see_key: &mut dyn FnMut(Case),
-) {
+fn visit(see_table: SeeTable<'_>, see_key: &mut dyn FnMut(Case)) {
     fn descend(
         set: &dyn Fn(&mut Toml),
         path: &[String],
         table: &'static Table,
-        see_table: &mut dyn FnMut(&Toml, &[String], &'static Table, usize),
+        see_table: SeeTable<'_>,
         see_key: &mut dyn FnMut(Case),
     ) {
         for number in 0..table.choice.map_or(1, |choice| choice.of.len()) {

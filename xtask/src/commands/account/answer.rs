@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::price::Prices;
 use super::source::{Case, Question};
 use crate::failure::Failure;
-use crate::say;
+use crate::{hand_over, say};
 
 /// Columns of a terminal.
 const WIDTH: usize = 80;
@@ -272,7 +272,7 @@ pub(super) fn json(question: &Question, rows: &[Prices]) -> Result<(), Failure> 
     };
     let text = serde_json::to_string_pretty(&answer)
         .map_err(|error| Failure::failed(format_args!("the answer has no JSON form: {error}")))?;
-    say(text)
+    hand_over(text)
 }
 
 #[derive(Serialize)]

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::peak;
 use crate::backend::BackendArgs;
 use crate::failure::Failure;
-use crate::interrupt;
 use crate::progress::Progress;
 use crate::provenance;
 
@@ -199,7 +198,6 @@ impl Bench<'_> {
         let mut examples = 0;
         let processor = ProcessTime::now();
         for _ in 0..self.rounds.get() {
-            stop_if_asked()?;
             let start = Instant::now();
             let (record, phases) = simulation.step()?;
             let wall = start.elapsed().as_secs_f64();
@@ -246,7 +244,6 @@ impl Bench<'_> {
         let processor = ProcessTime::now();
         let mut walls = Vec::new();
         for _ in 0..self.evaluations {
-            stop_if_asked()?;
             let start = Instant::now();
             learner.evaluate(&params, &self.test)?;
             walls.push(start.elapsed().as_secs_f64());
@@ -273,13 +270,6 @@ impl Measured {
     pub(super) fn peak(&self, threads: usize) -> Option<f64> {
         self.peaks.iter().find(|peak| peak.threads == threads).map(|peak| peak.gflops)
     }
-}
-
-fn stop_if_asked() -> Result<(), Failure> {
-    if interrupt::asked() {
-        return Err(Failure::interrupted("stopped; nothing was written"));
-    }
-    Ok(())
 }
 
 /// The middle value; of an even number the mean of the two.

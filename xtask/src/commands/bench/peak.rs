@@ -43,10 +43,15 @@ pub(super) fn gflops(unit: VectorUnit, threads: NonZeroUsize) -> Result<f64, Fai
         }
         operations as f64 / fastest / 1e9
     };
-    Ok(std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(measure)).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or(0.0)).sum()
-    }))
+    std::thread::scope(|scope| {
+        let workers = (0..threads.get())
+            .map(|_| std::thread::Builder::new().spawn_scoped(scope, measure))
+            .collect::<Result<Vec<_>, _>>();
+        let workers = workers.map_err(|error| {
+            Failure::failed(format_args!("could not start {threads} threads: {error}"))
+        })?;
+        Ok(workers.into_iter().map(|worker| worker.join().unwrap_or(0.0)).sum())
+    })
 }
 
 /// Returns the number of operations that it did.

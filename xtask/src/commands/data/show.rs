@@ -1,14 +1,15 @@
 //! `cargo xtask data show`: a picture of some clients.
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use fed_data::contact_sheet::contact_sheet;
 use fed_data::{FederatedData, Split};
+use fed_sim::durable;
 
 use super::Source;
 use crate::failure::Failure;
+use crate::numbers::whole;
 use crate::say;
 
 /// Which of a client's examples.
@@ -32,13 +33,13 @@ pub(crate) struct Args {
     #[arg(long = "client", value_name = "ID")]
     clients: Vec<String>,
     /// How many clients to show if none is named
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = whole::<u16>(1, 1000))]
     rows: u16,
     /// Examples of each client
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = whole::<u16>(1, 1000))]
     columns: u16,
     /// Size of a pixel
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=32))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole::<u16>(1, 32))]
     scale: u16,
     /// Which of the clients' examples
     #[arg(long, value_enum, default_value = "train")]
@@ -54,9 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let clients = clients(args, split)?;
     let png = contact_sheet(split, &clients, args.columns.into(), args.scale.into())?;
-    fs::write(&args.out, png).map_err(|error| {
-        Failure::failed(format_args!("cannot write {}: {error}", args.out.display()))
-    })?;
+    durable::replace(&args.out, &png)?;
     say(&data.source)?;
     let ids: Vec<_> = clients.iter().map(|&client| split.client_id(client)).collect();
     say(format_args!("{}: from top to bottom {}", args.out.display(), ids.join(", ")))
