@@ -1,10 +1,15 @@
 //! Where a run's numbers come from: version, build, machine, data.
 
+mod data;
+
 use fed_data::Source;
 use fed_sim::RunDirectory;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+
+pub(crate) use data::DataRecord;
+use data::Untold;
 
 /// Written to `provenance.json`.
 #[derive(Serialize)]
@@ -23,7 +28,7 @@ pub(crate) struct Provenance {
     learner: String,
     /// Runs that train side by side, each with such a learner.
     jobs: usize,
-    data: Source,
+    data: DataRecord,
 }
 
 /// The part of a recorded provenance that a resumed run is held to.
@@ -32,15 +37,23 @@ struct Recorded {
     version: String,
     commit: Option<String>,
     learner: String,
-    data: Source,
+    data: DataRecord,
 }
 
 impl Provenance {
     /// Notes in a directory that it is taken up again. Refuses other data; another program or
     /// learner is worth a warning, because results may then differ in the last bits.
-    pub(crate) fn resume(&self, directory: &RunDirectory) -> Result<(), Failure> {
+    pub(crate) fn resume(&self, directory: &RunDirectory, source: &Source) -> Result<(), Failure> {
         let recorded: Recorded = directory.provenance()?;
-        if let Some(difference) = self.data.difference(&recorded.data) {
+        let difference = self.data.difference(source, &recorded.data).unwrap_or_else(|Untold| {
+            tracing::warn!(
+                "whether {} was begun on these data cannot be told: it is a release, and the key of \
+                 its digest is not digest.key of this data folder",
+                directory.path().display()
+            );
+            None
+        });
+        if let Some(difference) = difference {
             return Err(Failure::bad_input(format_args!(
                 "{} was begun on other data ({}; now {}). What is there now has {difference}: \
                  resume it with the data it had",
@@ -73,7 +86,7 @@ impl Provenance {
     }
 
     /// What is known when a run starts.
-    pub(crate) fn new(learner: String, jobs: usize, data: Source) -> Self {
+    pub(crate) fn new(learner: String, jobs: usize, data: DataRecord) -> Self {
         let Machine { processor, cores, memory_bytes } = Machine::here();
         let mut features = Vec::new();
         for (name, on) in [("burn", cfg!(feature = "burn")), ("wgpu", cfg!(feature = "wgpu"))] {

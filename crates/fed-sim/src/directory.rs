@@ -29,12 +29,14 @@
 //! [`RunDirectory::open_cell`] for each run. [`crate::ledger_file`] says in which order things
 //! reach the disk, and why nothing that was released can escape the ledger.
 
+mod agree;
 mod cell;
 mod lock;
 mod outcome;
 mod seal;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -302,11 +304,12 @@ impl RunDirectory {
     /// [`SimError`] if a run cannot be read, lacks something that it ended with, or lies in a
     /// folder that does not bear its name.
     pub fn cells(&self) -> Result<Vec<Cell>, SimError> {
+        let experiment = if self.is_begun() { Some(self.experiment()?) } else { None };
         let mut cells = Vec::new();
         for (path, config, status) in self.folders()? {
             cell::expect_name(&path, &config)?;
             if status.state.is_over() {
-                cells.push(Cell::read(&path, &status)?);
+                cells.push(read_cell(&path, &status, experiment.as_ref())?);
             }
         }
         cells.sort_by(|a, b| in_order(&a.config, &b.config));
@@ -340,7 +343,7 @@ impl RunDirectory {
                 ));
             };
             if status.state.is_over() {
-                outcome.cell = Some(Cell::read(&path, &status)?);
+                outcome.cell = Some(read_cell(&path, &status, Some(experiment))?);
             }
             outcome.status = Some(status);
         }
@@ -360,6 +363,19 @@ impl RunDirectory {
         }
         Ok(found)
     }
+}
+
+/// A run that is over, held against the experiment that it is part of.
+fn read_cell(
+    path: &Path,
+    status: &Status,
+    experiment: Option<&Experiment>,
+) -> Result<Cell, SimError> {
+    let cell = Cell::read(path, status)?;
+    if let Some(experiment) = experiment {
+        agree::with_experiment(experiment, &path.join(PRIVACY), &cell.config, &cell.privacy)?;
+    }
+    Ok(cell)
 }
 
 /// Runs by clients a round, noise multiplier and seed.
@@ -395,12 +411,41 @@ fn contents(path: &Path) -> Result<Vec<String>, SimError> {
 /// # Errors
 /// [`SimError::Io`] if the file cannot be written.
 pub fn write_csv(path: &Path, rows: &[impl Serialize]) -> Result<(), SimError> {
+    durable::replace(path, &to_csv(path, rows)?)
+}
+
+/// Rows as CSV, for the file at `path`.
+///
+/// # Errors
+/// [`SimError::Io`] if they have no such form.
+pub fn to_csv(path: &Path, rows: &[impl Serialize]) -> Result<Vec<u8>, SimError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.serialize(row).map_err(|error| invalid(path, error))?;
     }
-    let bytes = writer.into_inner().map_err(|error| invalid(path, error))?;
-    durable::replace(path, &bytes)
+    writer.into_inner().map_err(|error| invalid(path, error))
+}
+
+/// The rows of a CSV file, by the names of its columns.
+///
+/// # Errors
+/// [`SimError::Config`] if it is none.
+pub fn read_csv(path: &Path) -> Result<Vec<BTreeMap<String, String>>, SimError> {
+    csv::Reader::from_path(path)
+        .and_then(|mut reader| reader.deserialize().collect())
+        .map_err(|error| damaged(path, &error))
+}
+
+/// The contents of a file; none if it is not there.
+///
+/// # Errors
+/// [`SimError::Io`] if it cannot be read.
+pub fn read_file(path: &Path) -> Result<Option<Vec<u8>>, SimError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(SimError::io(path)(error)),
+    }
 }
 
 fn to_toml(value: &impl Serialize, path: &Path) -> Result<String, SimError> {

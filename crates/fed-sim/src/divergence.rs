@@ -16,6 +16,7 @@
 
 use std::fmt;
 
+use dp_agg::NoiseMode;
 use serde::{Deserialize, Serialize};
 
 /// How the clients of a run have fared so far.
@@ -72,6 +73,22 @@ impl Divergence {
         }
         let most = u64::from(health.broken) * 2 > u64::from(health.rounds);
         (health.broken_last || most).then_some(Self::Clients(health))
+    }
+}
+
+impl Divergence {
+    /// The message that a run's record may hold. That of a release does not say how many clients
+    /// broke.
+    #[must_use]
+    pub fn for_record(&self, noise: NoiseMode) -> String {
+        match self {
+            Self::Clients(_) if noise == NoiseMode::Release => {
+                "most clients sent updates that are not finite; in how many rounds is not written \
+                 down, for it is raw client data"
+                    .to_owned()
+            }
+            _ => self.to_string(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dp_accounting::{AccountingError, Epsilon};
+use dp_agg::NoiseMode;
 use fed_model::LearnError;
 
 use crate::standing::Standing;
@@ -168,6 +169,23 @@ impl SimError {
     /// A configuration error at `place`.
     pub fn config(place: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Config { place: place.into(), message: message.into() }
+    }
+
+    /// The message that a run's record may hold. That of a release leaves out what a client's data
+    /// may have decided: which client it was, what was wrong with it.
+    #[must_use]
+    pub fn for_record(&self, noise: NoiseMode) -> String {
+        match self {
+            Self::Learn { round, .. } if noise == NoiseMode::Release => format!(
+                "round {round}: training failed; why is not written down, for it may tell of a \
+                 client's data"
+            ),
+            Self::Aggregation(_) if noise == NoiseMode::Release => {
+                "aggregation failed; why is not written down, for it may tell of the clients' data"
+                    .to_owned()
+            }
+            _ => self.to_string(),
+        }
     }
 
     /// For `map_err` on file operations.

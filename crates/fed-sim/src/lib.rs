@@ -67,6 +67,7 @@ pub mod divergence;
 pub mod durable;
 pub mod error;
 pub mod journal;
+pub mod keyed_digest;
 pub mod keys;
 pub mod ledger_file;
 pub mod plan;

@@ -102,6 +102,57 @@ pub fn epsilon_of_all(runs: &[RunConfig], population: usize) -> Result<Epsilon, 
     epsilon_of_ledgers(first, sampler(first, population)?.relation(), &ledgers)
 }
 
+/// ε that so many rounds of the run will cost.
+///
+/// # Errors
+/// [`SimError`] if the run cannot be, or has no price.
+pub fn planned_epsilon(
+    config: &RunConfig,
+    population: usize,
+    rounds: u64,
+) -> Result<Epsilon, SimError> {
+    let sampler = sampler(config, population)?;
+    let mut ledger = Ledger::new();
+    if let Some(rounds) = NonZeroU64::new(rounds) {
+        ledger.record_many(sampler.amplify(aggregator(config)?.event()), rounds);
+    }
+    epsilon(config, sampler.relation(), &ledger)
+}
+
+/// The first `wanted` releases of a ledger.
+#[must_use]
+pub fn first(ledger: &Ledger, wanted: u64) -> Ledger {
+    let mut part = Ledger::new();
+    let mut left = wanted;
+    for entry in ledger.entries() {
+        if let Some(count) = NonZeroU64::new(entry.count.get().min(left)) {
+            part.record_many(entry.event.clone(), count);
+            left -= count.get();
+        }
+    }
+    part
+}
+
+/// ε of so many runs with this ledger, by composition.
+///
+/// # Errors
+/// As [`epsilon_of_ledgers`].
+pub fn epsilon_of_copies(
+    config: &RunConfig,
+    relation: Neighboring,
+    ledger: &Ledger,
+    runs: u64,
+) -> Result<Epsilon, SimError> {
+    let mut all = Ledger::new();
+    for entry in ledger.entries() {
+        match NonZeroU64::new(entry.count.get().saturating_mul(runs)) {
+            Some(count) => all.record_many(entry.event.clone(), count),
+            None => return Ok(Epsilon::ZERO),
+        }
+    }
+    epsilon(config, relation, &all)
+}
+
 /// ε of everything on these ledgers together, at the δ of `config`, by its accountant.
 ///
 /// # Errors

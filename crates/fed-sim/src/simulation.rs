@@ -265,8 +265,8 @@ impl<'a> Simulation<'a> {
     /// One round.
     ///
     /// # Errors
-    /// [`SimError::Budget`] if the budget has no room for it, [`SimError::Learn`] if the learner
-    /// fails; the round then counts as not begun.
+    /// [`SimError::Budget`] if the budget has no room for it; the round then counts as not begun.
+    /// [`SimError::Learn`] if the learner fails; the round is then paid for, and lost.
     pub fn step(&mut self) -> Result<(RoundRecord, PhaseTimes), SimError> {
         self.admit()?;
         self.step_observed(&mut Silent)
@@ -341,7 +341,18 @@ impl<'a> Simulation<'a> {
             };
             (trained, velocity, drawn)
         });
-        let (CohortSum { mut sum, reports }, velocity) = (trained?, velocity?);
+        let event = self.sampler.amplify(self.aggregator.event());
+        let parts = trained.and_then(|trained| Ok((trained, velocity?)));
+        let (CohortSum { mut sum, reports }, velocity) = match parts {
+            Ok(parts) => parts,
+            Err(error) => {
+                // That it failed may tell who was there, and a round that is tried again may draw
+                // others: it is paid for.
+                observer.charge(round, &event)?;
+                self.ledger.record(event);
+                return Err(error);
+            }
+        };
         if let Some(canaries) = canaries {
             sum.merge(canaries);
         }
@@ -353,7 +364,6 @@ impl<'a> Simulation<'a> {
 
         let stddev = spec.stddev();
         // Paid before it is released: a failure in between charges too much, never too little.
-        let event = self.sampler.amplify(self.aggregator.event());
         let late = made(Mistake::LedgerAfterModel).then(|| event.clone());
         if late.is_none() && !(made(Mistake::EmptyRoundFree) && cohort.is_empty()) {
             observer.charge(round, &event)?;

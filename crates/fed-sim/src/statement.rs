@@ -153,7 +153,6 @@ impl PrivacyStatement {
                 let _ = chain.line(&round);
             }
         }
-        let all = (0..runs).map(|_| ledger);
         Ok(Self {
             epsilon,
             epsilon_is: Some(standing),
@@ -179,7 +178,7 @@ impl PrivacyStatement {
             },
             noise_source: config.noise.to_string(),
             runs,
-            epsilon_of_all_runs: plan::epsilon_of_ledgers(config, neighbours, all)?,
+            epsilon_of_all_runs: plan::epsilon_of_copies(config, neighbours, ledger, runs)?,
             keys: keys::VERSION,
             tried: None,
             program: words::program(),
@@ -204,15 +203,21 @@ impl PrivacyStatement {
     ///
     /// # Errors
     /// [`SimError`] if they have no price.
-    pub fn with_tried(mut self, runs: &[RunConfig]) -> Result<Self, SimError> {
+    pub fn with_tried(self, runs: &[RunConfig]) -> Result<Self, SimError> {
         let epsilon = plan::epsilon_of_all(runs, self.population)?;
-        self.tried = Some(Tried { runs: runs.len() as u64, epsilon });
-        if runs.len() > 1 {
+        Ok(self.told_of(Some(Tried { runs: runs.len() as u64, epsilon })))
+    }
+
+    /// The same with all runs of the experiment, priced already.
+    #[must_use]
+    pub(crate) fn told_of(mut self, tried: Option<Tried>) -> Self {
+        if tried.is_some_and(|tried| tried.runs > 1) {
             for gap in self.not_covered.iter_mut().filter(|gap| *gap == words::CHOICE) {
                 words::CHOICE_PRICED.clone_into(gap);
             }
         }
-        Ok(self)
+        self.tried = tried;
+        self
     }
 
     /// The same with what an audit found. An audit that refutes the guarantee becomes the first of

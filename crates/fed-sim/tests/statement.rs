@@ -104,10 +104,11 @@ const FACTS: &str = "facts about the data: their digest and counts (provenance.j
                      resumes.jsonl), and errors that name a client (status.json)";
 const CHOICE: &str = "the choice of hyper-parameters by looking at other runs on the same users";
 const SEED: &str = "whoever knows the seed: cohorts and noise can be drawn again and subtracted";
-const KEYED: &str = "whether the data are those of another run, for whoever has the key that lies \
-                     beside them (`keyed_digest` in provenance.json and resumes.jsonl)";
-const FAILED: &str = "that a run failed in a round, where that depends on a client's data \
-                      (status.json, exit code): the round is paid for, but its failure shows";
+const KEYED: &str = "whether the data are those of another run, for whoever has digest.key of the \
+                     data folder (`keyed_digest` in provenance.json and resumes.jsonl)";
+const FAILED: &str = "that a round failed or training diverged, where that depends on clients' data \
+                      (status.json, checkpoints, exit code): the round is paid for, but that it \
+                      failed shows";
 const SHOWN: &str = "what only the terminal shows, such as counts of the data and errors, and how \
                      long rounds take (the times of files)";
 const ZEROING: &str = "the model, because of adaptive zeroing: its threshold follows raw update \

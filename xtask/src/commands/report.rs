@@ -1,16 +1,19 @@
 //! `cargo xtask report`: the table and the figures of a run, from its records.
 
+mod held;
+
 use std::path::PathBuf;
 
 use dp_accounting::Epsilon;
-use fed_data::Source;
-use fed_sim::directory::{RunDirectory, write_csv};
+use fed_sim::directory::{RunDirectory, to_csv, write_csv};
 use fed_sim::summary::{self, Curve, CurvePoint, SummaryRow};
 use fed_sim::{Cell, Experiment, Standing, plan};
 
 use crate::failure::Failure;
 use crate::plot::{Figure, Panel, Point, Series, Unit};
+use crate::provenance::DataRecord;
 use crate::{interrupt, say, tell};
+use held::{Due, Price};
 
 /// Write the table and the figures of a finished run again.
 #[derive(Debug, clap::Args)]
@@ -27,11 +30,50 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 /// The part of `provenance.json` that figures show.
 #[derive(serde::Deserialize)]
 struct Provenance {
-    data: Source,
+    data: DataRecord,
 }
 
-/// Writes and prints the summary of a run directory.
+/// A run directory's summary, as its records say that it should be.
+struct Summary {
+    experiment: Experiment,
+    data: DataRecord,
+    cells: Vec<Cell>,
+    seeds: usize,
+    table: String,
+    caption: String,
+    due: Due,
+}
+
+/// Writes and prints the summary of a run directory, unless the one that is there says otherwise than
+/// the records.
 pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
+    let Summary { experiment, data, cells, seeds, table, caption, due } = summary_of(directory)?;
+    held::expect_same(directory, &cells, &due)?;
+    let evaluations: Vec<_> = cells.iter().flat_map(|cell| &cell.evaluations).collect();
+    interrupt::whole(|| {
+        directory.write(held::TABLE, &due.table)?;
+        directory.write(held::ROWS, &due.rows)?;
+        write_csv(&directory.path().join("evaluations.csv"), &evaluations)
+    })?;
+
+    let curves = summary::curves(&cells);
+    if !curves.is_empty() {
+        figure(&experiment, &data, seeds, &curves)
+            .write(&directory.folder("figures")?, "curves")?;
+    }
+
+    say(&table)?;
+    tell(&caption)?;
+    say(format_args!("Records: {}", directory.path().display()))
+}
+
+/// Refuses a run directory whose files say different things of its runs.
+pub(crate) fn expect_agreement(directory: &RunDirectory) -> Result<(), Failure> {
+    let Summary { cells, due, .. } = summary_of(directory)?;
+    Ok(held::expect_same(directory, &cells, &due)?)
+}
+
+fn summary_of(directory: &RunDirectory) -> Result<Summary, Failure> {
     let experiment = directory.experiment()?;
     let provenance: Provenance = directory.provenance()?;
     let outcomes = directory.outcomes(&experiment)?;
@@ -90,21 +132,18 @@ pub(crate) fn write(directory: &RunDirectory) -> Result<(), Failure> {
     } else {
         caption
     };
-    let evaluations: Vec<_> = cells.iter().flat_map(|cell| &cell.evaluations).collect();
-    interrupt::whole(|| {
-        directory.write("summary.md", format!("{table}\n{caption}\n"))?;
-        write_csv(&directory.path().join("summary.csv"), &rows)?;
-        write_csv(&directory.path().join("evaluations.csv"), &evaluations)
-    })?;
-
-    let curves = summary::curves(&cells);
-    if !curves.is_empty() {
-        figure(&experiment, data, seeds, &curves).write(&directory.folder("figures")?, "curves")?;
-    }
-
-    say(&table)?;
-    tell(&caption)?;
-    say(format_args!("Records: {}", directory.path().display()))
+    let place = directory.path().join(held::ROWS);
+    let prices = rows.iter().filter_map(|row| {
+        let (noise, clients) = (row.noise_multiplier, row.clients_per_round);
+        Some(Price { noise, clients, rounds: row.rounds?, epsilon: row.epsilon? })
+    });
+    let due = Due {
+        table: format!("{table}\n{caption}\n"),
+        prices: prices.collect(),
+        rows: to_csv(&place, &rows)?,
+    };
+    let data = provenance.data;
+    Ok(Summary { experiment, data, cells, seeds, table, caption, due })
 }
 
 /// How many rounds the rows of a table were trained for: fewer than `wanted` where a budget ended
@@ -119,7 +158,7 @@ fn rounds_of(rows: &[SummaryRow], wanted: u32) -> String {
 }
 
 /// Accuracy and loss against rounds, side by side; one line a setting, bands over seeds.
-fn figure(experiment: &Experiment, data: &Source, seeds: usize, curves: &[Curve]) -> Figure {
+fn figure(experiment: &Experiment, data: &DataRecord, seeds: usize, curves: &[Curve]) -> Figure {
     let first = curves.first().map_or(0.0, |curve| curve.clients_per_round);
     let clients_differ =
         curves.iter().any(|curve| curve.clients_per_round.total_cmp(&first).is_ne());
@@ -145,8 +184,12 @@ fn figure(experiment: &Experiment, data: &Source, seeds: usize, curves: &[Curve]
         if seeds > 1 { format!(", mean and range of {seeds} seeds") } else { String::new() };
     Figure {
         title: experiment.name.replace(['_', '-'], " "),
-        subtitle: format!("{}{clients}{spread}; {}", data.name, in_a_figure(experiment.standing())),
-        badge: data.synthetic.then(|| "synthetic writers".to_owned()),
+        subtitle: format!(
+            "{}{clients}{spread}; {}",
+            data.name(),
+            in_a_figure(experiment.standing())
+        ),
+        badge: data.synthetic().then(|| "synthetic writers".to_owned()),
         legend: "noise multiplier".to_owned(),
         panels: vec![
             panel("test accuracy", Unit::Percent, Some((0.0, 1.0)), |point| point.accuracy),

@@ -24,7 +24,7 @@ use crate::interrupt::{self, Training};
 use crate::memory;
 use crate::numbers::whole;
 use crate::progress::{Progress, RunProgress};
-use crate::provenance::Provenance;
+use crate::provenance::{DataRecord, Provenance};
 
 /// The folder of the workspace that this program was built from.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -244,7 +244,9 @@ impl Session {
         let learners: Vec<_> =
             (0..jobs.count.get()).map(|_| backend.open(&spec)).collect::<Result<_, _>>()?;
         let learner = learners.first().map_or_else(String::new, |learner| learner.describe());
-        let provenance = Provenance::new(learner, learners.len(), dataset.source.clone());
+        let data =
+            DataRecord::new(dataset.source.clone(), experiment.standing(), &args.data.folder());
+        let provenance = Provenance::new(learner, learners.len(), data);
         let directory = match &args.resume {
             Some(path) => RunDirectory::resume(path)?,
             None => create_directory(args.out.as_deref(), &experiment.name)?,
@@ -252,7 +254,7 @@ impl Session {
         let begun = directory.is_begun();
         if begun {
             directory.expect_experiment(&experiment)?;
-            provenance.resume(&directory)?;
+            provenance.resume(&directory, &dataset.source)?;
         } else {
             directory.write_provenance(&provenance)?;
         }
@@ -424,7 +426,7 @@ impl Session {
                     // The run itself is sound: it goes on where it was saved.
                     _ => State::Running,
                 };
-                let noted = writer.leave(simulation.round(), state, &error.to_string());
+                let noted = writer.leave(simulation.round(), state, &error.for_record(run.noise));
                 printed?;
                 // Why the run stopped comes before why that could not be noted.
                 trained?;
@@ -448,18 +450,21 @@ impl Session {
             false => statement.without_tried(),
         }
         .with_audit(simulation.audit_report()?);
-        let diverged = divergence.map(|why| {
+        let told = |why: String| {
             format!(
                 "training with noise multiplier {} diverged: {why}; the records are in {}",
                 run.noise_multiplier,
                 writer.path().display()
             )
-        });
+        };
+        let noted = divergence.map(|why| told(why.for_record(run.noise)));
+        let diverged = divergence.map(|why| told(why.to_string()));
         let spec = learner.spec();
-        writer.finish(&simulation, spec, &statement, over, diverged.clone())?;
+        writer.finish(&simulation, spec, &statement, over, noted)?;
         printed?;
         if let Some(audit) = &statement.audit {
-            screen.say(crate::wrapped(audit.line()))?;
+            let text = format!("{}; {}", audit.line(), statement.standing());
+            screen.say(crate::wrapped(text))?;
         }
         screen.say("")?;
         if let Some(alarm) = statement.audit.as_ref().and_then(AuditReport::alarm) {

@@ -6,6 +6,7 @@ use dp_accounting::{Epsilon, Ledger};
 use dp_agg::NoiseMode;
 use serde::{Deserialize, Serialize};
 
+use super::agree::Files;
 use super::{
     CHECKPOINTS, CONFIG, EVALUATIONS, LEDGER, PRIVACY, STATUS, SUMS, cell_name, read_json,
     read_text, seal,
@@ -14,7 +15,6 @@ use crate::checkpoint::Checkpoints;
 use crate::config::RunConfig;
 use crate::error::SimError;
 use crate::keys;
-use crate::plan;
 use crate::record::EvaluationRecord;
 use crate::standing::Standing;
 use crate::statement::PrivacyStatement;
@@ -50,11 +50,8 @@ impl Cell {
             .and_then(|mut reader| reader.deserialize().collect())
             .map_err(|error| SimError::config(file.display().to_string(), error.to_string()))?;
         let config = read_config(path)?;
-        let evaluations: Vec<EvaluationRow> =
-            evaluations.into_iter().map(|row| row.standing(&config)).collect();
         let privacy: PrivacyStatement = read_json(&path.join(PRIVACY))?;
         let ledger = expect_ledger(&path.join(LEDGER), &privacy)?;
-        let epsilon = plan::epsilon(&config, privacy.neighbours, &ledger)?;
         let altered = |message: String| SimError::Altered { path: file.clone(), message };
         match evaluations.last() {
             Some(last) if last.round == status.rounds => {}
@@ -66,6 +63,16 @@ impl Cell {
             }
             None => return Err(altered("it holds no evaluation, but the run is over".to_owned())),
         }
+        let files = Files {
+            folder: path,
+            config: &config,
+            status,
+            privacy: &privacy,
+            ledger: &ledger,
+            evaluations: &evaluations,
+        };
+        let epsilon = files.agree()?;
+        let evaluations = evaluations.into_iter().map(|row| row.standing(&config)).collect();
         Ok(Self { config, evaluations, privacy, ledger, epsilon })
     }
 }

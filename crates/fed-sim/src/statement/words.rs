@@ -127,12 +127,10 @@ pub(super) fn not_covered(config: &RunConfig) -> Vec<String> {
         add("facts about the data: their digest and counts (provenance.json, resumes.jsonl), and \
              errors that name a client (status.json)");
     } else {
-        add("whether the data are those of another run, for whoever has the key that lies beside \
-             them (`keyed_digest` in provenance.json and resumes.jsonl)");
-        add(
-            "that a run failed in a round, where that depends on a client's data (status.json, exit \
-             code): the round is paid for, but its failure shows",
-        );
+        add("whether the data are those of another run, for whoever has digest.key of the data \
+             folder (`keyed_digest` in provenance.json and resumes.jsonl)");
+        add("that a round failed or training diverged, where that depends on clients' data \
+             (status.json, checkpoints, exit code): the round is paid for, but that it failed shows");
         add("what only the terminal shows, such as counts of the data and errors, and how long \
              rounds take (the times of files)");
     }

@@ -4,10 +4,10 @@
 //! whole ledger with all of its noise scaled by a factor. One case has a line for each accountant;
 //! several have one line each, the least of their bounds.
 
-use std::num::NonZeroU64;
 use std::path::Path;
 
 use dp_accounting::{DpEvent, Ledger, NoiseMultiplier};
+use fed_sim::plan;
 
 use super::answer::{relation, small};
 use super::price::{Accountants, Prices};
@@ -155,23 +155,11 @@ fn against_rounds(accountants: &Accountants, case: &Case) -> Result<Vec<Found>, 
     let price = |place: u64| {
         #[expect(clippy::cast_precision_loss, reason = "a place on an axis")]
         let x = place as f64;
-        let prices = accountants.ledger(&first(&case.ledger, place)).map_err(Failure::bad_input)?;
+        let prices =
+            accountants.ledger(&plan::first(&case.ledger, place)).map_err(Failure::bad_input)?;
         Ok((x, prices))
     };
     places.into_iter().map(price).collect()
-}
-
-/// The first `wanted` releases of a ledger.
-fn first(ledger: &Ledger, wanted: u64) -> Ledger {
-    let mut part = Ledger::new();
-    let mut left = wanted;
-    for entry in ledger.entries() {
-        if let Some(count) = NonZeroU64::new(entry.count.get().min(left)) {
-            part.record_many(entry.event.clone(), count);
-            left -= count.get();
-        }
-    }
-    part
 }
 
 /// The whole ledger with its noise scaled; `unit` is what a factor of 1 is called on the axis.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use dp_accounting::{Ledger, Neighboring};
 use fed_sim::directory::{Status, expect_name, expect_whole, keys_of};
-use fed_sim::{PrivacyStatement, RunConfig, plan};
+use fed_sim::{PrivacyStatement, RunConfig, RunDirectory, plan};
 
 use super::{Case, Question, described, not_covered, released, tutorial_orders, wanted_delta};
 use crate::commands::account::Args;
 use crate::commands::account::priced::Priced;
+use crate::commands::report;
 use crate::failure::Failure;
 
 /// One run's ledger, with what lies beside it.
@@ -25,6 +26,15 @@ pub(super) fn question(path: &Path, args: &Args) -> Result<Question, Failure> {
     let ledgers = ledgers(path)?;
     let records = ledgers.iter().map(|ledger| read(ledger)).collect::<Result<Vec<_>, _>>()?;
     let several = ledgers.len() > 1;
+    if path.join("config.toml").is_file() && path.join("cells").is_dir() {
+        let directory = RunDirectory::open(path)?;
+        // What was summarised is held against the records too, if something was.
+        if ["summary.md", "privacy.json"].iter().any(|name| path.join(name).exists()) {
+            report::expect_agreement(&directory)?;
+        } else {
+            directory.cells()?;
+        }
+    }
     let mut cases: Vec<Case> = Vec::new();
     for (path, record) in ledgers.iter().zip(&records) {
         // A copy among the runs of a directory would be paid for twice, and counted as two.
