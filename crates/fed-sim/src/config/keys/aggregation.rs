@@ -1,10 +1,10 @@
 //! `[aggregation]` and what is in it.
 
 use super::super::schema::{Absent, Choice, Key, Kind, Reals, Table, Variant};
-use super::{POSITIVE, RATE, SHARE};
+use super::{RATE, SHARE};
 use Absent::{Is, Means, Refused};
 
-/// What a running quantile can hold.
+/// What a clip norm or a running quantile can be: what single precision holds.
 const ESTIMATE: Kind = Kind::Real(Reals::new(0.0, false, f32::MAX as f64, true));
 const FACTOR: Kind = Kind::Real(Reals::new(0.0, true, f32::MAX as f64, true));
 const DEVIATION: Kind = Kind::Real(Reals::new(0.0, true, 134_217_728.0, true));
@@ -170,7 +170,7 @@ const CLIPPING: &Table = &Table {
                 meaning: "the same in every round",
                 keys: &[Key {
                     name: "clip_norm",
-                    kind: POSITIVE,
+                    kind: ESTIMATE,
                     absent: Refused,
                     meaning: "The clip norm C: a joint L2 norm in the units of the updates.",
                 }],
