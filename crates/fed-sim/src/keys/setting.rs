@@ -14,7 +14,7 @@ use dp_agg::{
 };
 
 use crate::cohort::Sampling;
-use crate::config::{AggregationConfig, Algorithm, AuditConfig, ClientConfig, RunConfig};
+use crate::config::{AggregationConfig, Algorithm, AuditConfig, ClientConfig, Orders, RunConfig};
 use crate::plan;
 use crate::server::ServerOptimizer;
 
@@ -76,6 +76,9 @@ pub fn encode(config: &RunConfig) -> String {
             text.number("delta", config.delta.get());
             text.number("audit.confidence", *confidence);
             text.word("accounting", plan::describe_accounting(&config.accounting));
+            if let Orders::List(orders) = &config.accounting.orders {
+                orders.iter().for_each(|order| text.number("accounting.order", *order));
+            }
         }
     }
     text.0

@@ -184,6 +184,21 @@ fn settings() -> Vec<RunConfig> {
     for canaries in [Some(20), Some(21), None] {
         add(&|config| config.audit = Some(AuditConfig { canaries, confidence: 0.9 }));
     }
+    // Where the claim decides how many canaries there are, what decides the claim does too.
+    let chosen: [fn(&mut RunConfig); 6] = [
+        |config| config.rounds = NonZeroU32::new(9).expect("not zero"),
+        |config| config.delta = Delta::new(1e-6).expect("in range"),
+        |config| config.audit = Some(AuditConfig { canaries: None, confidence: 0.8 }),
+        |config| config.accounting.orders = Orders::Best,
+        |config| config.accounting.orders = Orders::List(vec![2.0, 3.0]),
+        |config| config.accounting.orders = Orders::List(vec![2.0, 4.0]),
+    ];
+    for change in chosen {
+        add(&|config| {
+            config.audit = Some(AuditConfig { canaries: None, confidence: 0.9 });
+            change(config);
+        });
+    }
     list
 }
 
