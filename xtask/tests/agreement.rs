@@ -142,15 +142,26 @@ fn a_statement_that_its_ledger_does_not_bear_out_is_refused() {
     }
     for (key, value, part) in [
         ("runs", Value::from(1), "it says epsilon_of_all_runs ="),
-        ("tried", serde_json::json!({ "runs": 2, "epsilon": 1.0 }), "cost ε = 1.0000 together"),
-        ("tried", serde_json::json!({ "runs": 1, "epsilon": 1.0 }), ""),
+        ("tried", serde_json::json!({ "runs": 2, "epsilon": 1.0 }), "privacy.txt"),
     ] {
         bench.altered(statement, with(key, value), &[REPORT], &["privacy.json", part]);
+    }
+    // Where the words are those of another version, the numbers are held all the same.
+    for (runs, part) in
+        [(2, "the 2 runs of the experiment cost ε = 1.0000 together"), (1, "the 1 runs")]
+    {
+        let tried = serde_json::json!({ "runs": runs, "epsilon": 1.0 });
+        let old = |text: &str| {
+            with("program", "fed-dp 0.0".into())(text)
+                .and_then(|text| with("tried", tried.clone())(&text))
+        };
+        bench.altered(statement, old, &[REPORT], &["privacy.json", part]);
     }
     // The price of one seed is that of the run.
     let one_seed = |text: &str| {
         let mut tree: Value = serde_json::from_str(text).expect("JSON");
         tree["epsilon_of_all_runs"] = tree["epsilon"].clone();
+        tree["program"] = "fed-dp 0.0".into();
         with("runs", 1.into())(&tree.to_string())
     };
     let part = "it counts 1 seeds, but the experiment has 2";

@@ -265,7 +265,7 @@ fn a_release_with_adaptive_zeroing_is_asked_for_by_name() {
     error.expect_err("another name does not do");
     parse(&format!("{release}{named}{adaptive}")).expect("named");
     let error = parse("uncovered = [\"adaptive_zeroeing\"]\n").expect_err("a typo");
-    assert!(error.contains("did you mean `adaptive_zeroing`?"), "{error}");
+    assert!(error.contains("did you mean \"adaptive_zeroing\"?"), "{error}");
     for zeroing in ["{ kind = \"constant\", threshold = 1.0 }", "{ kind = \"noised\" }"] {
         let text = format!("{release}[aggregation]\nkind = \"private\"\nzeroing = {zeroing}\n");
         parse(&text).expect("covered");

@@ -102,13 +102,14 @@ fn table(directory: &RunDirectory, due: &Due, current: Current) -> Result<(), Si
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<Vec<&str>> = text
         .lines()
-        .filter(|line| line.starts_with('|'))
+        // The first table is that of the prices.
+        .take_while(|line| line.starts_with('|'))
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
     let place = |name: &str| {
         lines.first().and_then(|names| names.iter().position(|head| head.contains(name)))
     };
-    let (noise, clients, epsilon) = (place("noise"), place("clients"), place("ε of a run"));
+    let (noise, clients, epsilon) = (place("noise"), place("clients"), place("ε"));
     for line in lines.iter().skip(2) {
         let cell = |place: Option<usize>| place.and_then(|place| line.get(place)).copied();
         let number = |place| cell(place).and_then(|text| text.parse::<f64>().ok());
