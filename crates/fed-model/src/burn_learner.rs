@@ -159,6 +159,11 @@ impl Learner for BurnLearner {
         self.arithmetic.clone()
     }
 
+    /// Not side by side: the shape of a product, and so its rounding, follows the longest client.
+    fn keeps_apart(&self) -> bool {
+        self.group.is_none()
+    }
+
     fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {
         cohort::train_groups(
             &self.workers,

@@ -102,7 +102,8 @@ impl std::ops::AddAssign for Metrics {
 /// the guarantee rests on it. An error is all that a client can do to others: then nobody's
 /// update is released.
 ///
-/// Not shown to the last bit: Burn's learners that train clients side by side (`wgpu`, and the
+/// A learner for which this is not shown to the last bit says so ([`keeps_apart`](Self::keeps_apart))
+/// and is for simulations alone: Burn's learners that train clients side by side (`wgpu`, and the
 /// others with groups). Their products have the height of the longest client of a group, and a
 /// device may round another shape in another way, so there a client may move its mates by
 /// roundings of single precision, which no price covers.
@@ -117,6 +118,12 @@ pub trait Learner: Send + Sync {
     /// what it computes, but not the number of threads. Learners whose results differ in a bit
     /// have different names.
     fn arithmetic(&self) -> String;
+
+    /// Whether one client moves nobody else's update, to the last bit. Where it is not shown, no
+    /// release is made with the learner.
+    fn keeps_apart(&self) -> bool {
+        true
+    }
 
     /// Length of the parameter vector.
     fn dim(&self) -> usize {

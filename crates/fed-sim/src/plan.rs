@@ -10,6 +10,7 @@ use dp_agg::{
     AggregateError, Aggregator, Clipping, GaussianAggregator, GaussianConfig, NoiseMode,
     NoiseSplit, PlainMean, RobustConfig, RobustMean, Zeroing,
 };
+use fed_model::Learner;
 
 use crate::cohort::{CohortSampler, Sampling};
 use crate::config::{AccountingConfig, AggregationConfig, Experiment, Orders, RunConfig};
@@ -22,6 +23,24 @@ use crate::keys;
 /// [`SimError::Cohort`] if such cohorts cannot be drawn.
 pub fn sampler(config: &RunConfig, population: usize) -> Result<CohortSampler, SimError> {
     CohortSampler::new(config.sampling, population, config.clients_per_round)
+}
+
+/// Whether such a run can be made with this learner.
+///
+/// # Errors
+/// [`SimError::Config`] for a release with a learner that does not [keep clients
+/// apart](Learner::keeps_apart).
+pub(crate) fn check_learner(config: &RunConfig, learner: &dyn Learner) -> Result<(), SimError> {
+    if config.noise == NoiseMode::Simulation || learner.keeps_apart() {
+        return Ok(());
+    }
+    let message = format!(
+        "release noise covers one client's own update, and with {} a client may also move those \
+         that train beside it, by roundings: take --backend cpu, flex or ndarray, or noise = \
+         \"simulation\"",
+        learner.describe()
+    );
+    Err(SimError::config("noise", message))
 }
 
 /// The aggregator of a run, before its first round.

@@ -91,6 +91,7 @@ impl<'a> Simulation<'a> {
     ) -> Result<Self, SimError> {
         assert_eq!(params.len(), learner.dim(), "initial weights fit the network");
         config.check("run")?;
+        plan::check_learner(&config, learner)?;
         let sampler = plan::sampler(&config, population.num_clients())?;
         let aggregator = plan::aggregator(&config)?;
         let mime_velocity = match config.client.algorithm {

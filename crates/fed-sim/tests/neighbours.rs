@@ -133,6 +133,7 @@ fn canaries_move_no_client() {
 /// A learner that notes the shuffles that it is given.
 struct Spy {
     inner: ReferenceLearner,
+    apart: bool,
     seen: Mutex<Vec<Option<ShuffleSeed>>>,
 }
 
@@ -146,6 +147,9 @@ impl Learner for Spy {
     fn arithmetic(&self) -> String {
         self.inner.arithmetic()
     }
+    fn keeps_apart(&self) -> bool {
+        self.apart
+    }
     fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {
         self.seen.lock().expect("no panic").push(job.shuffle);
         self.inner.train_cohort(job)
@@ -158,7 +162,7 @@ impl Learner for Spy {
 /// The shuffles of every pass over the clients in three rounds.
 fn shuffles(config: &RunConfig, split: &Split) -> Vec<Option<ShuffleSeed>> {
     let inner = ReferenceLearner::new(MlpSpec::new([6, 8, 3]));
-    let spy = Spy { inner, seen: Mutex::default() };
+    let spy = Spy { inner, apart: true, seen: Mutex::default() };
     rounds(config, split, &spy, &COHORTS);
     spy.seen.into_inner().expect("no panic")
 }
@@ -242,4 +246,19 @@ fn odd_ids_are_clients_like_others() {
     assert!(round(|index| (index / 2).to_string(), &[1, 2, 4]).is_ok());
     let error = round(|index| index.to_string(), &[4, 4]).expect_err("drawn twice");
     assert!(error.contains("client 4 after client 4"), "{error}");
+}
+
+/// Where clients that train side by side may move one another, there are simulations alone.
+#[test]
+fn a_release_needs_a_learner_that_keeps_clients_apart() {
+    let inner = ReferenceLearner::new(MlpSpec::new([6, 8, 3]));
+    let mut spy = Spy { inner, apart: false, seen: Mutex::default() };
+    let split = population();
+    let mut config = config(0.3, "");
+    assert!(Simulation::new(config.clone(), &split, &spy).is_ok());
+    config.noise = NoiseMode::Release;
+    let refused = Simulation::new(config.clone(), &split, &spy).err().expect("refused").to_string();
+    assert!(refused.contains("noise") && refused.contains("--backend cpu"), "{refused}");
+    spy.apart = true;
+    assert!(Simulation::new(config, &split, &spy).is_ok());
 }

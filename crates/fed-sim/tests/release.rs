@@ -42,6 +42,7 @@ fn learners(spec: &MlpSpec) -> Vec<Box<dyn Learner>> {
             learners.push(groups.expect("a back end of this build"));
         }
     }
+    learners.retain(|learner| learner.keeps_apart());
     assert!(learners.len() > 1, "no back end was tested");
     learners
 }
@@ -182,6 +183,10 @@ impl Learner for Witness {
 
     fn arithmetic(&self) -> String {
         self.inner.arithmetic()
+    }
+
+    fn keeps_apart(&self) -> bool {
+        self.inner.keeps_apart()
     }
 
     fn train_cohort(&self, job: &CohortJob<'_>) -> Result<CohortSum, LearnError> {
