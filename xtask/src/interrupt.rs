@@ -5,6 +5,8 @@
 //! ignored.
 
 use std::io::IsTerminal;
+#[cfg(unix)]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -93,13 +95,15 @@ fn eprint_quietly(text: &str) {
 /// Listens from now on.
 #[cfg(unix)]
 pub(crate) fn listen() -> Result<(), Failure> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
     let ignored = ignored();
     let heeded =
         [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
     let refuse =
         |error: std::io::Error| Failure::failed(format_args!("cannot listen for Ctrl-C: {error}"));
+    // A file that its limit (ulimit -f) lets grow no more is an error of whoever writes it.
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(refuse)?;
     let mut signals = signal_hook::iterator::Signals::new(heeded).map_err(refuse)?;
     std::thread::Builder::new()
         .name("signals".to_owned())

@@ -85,6 +85,9 @@ fn needed(run: &RunConfig, data: &Split, jobs: Jobs) -> Need {
     }
 }
 
+/// Addresses that data, figures and threads take, however small the network.
+const LEAST_ADDRESSES: u64 = 128 << 20;
+
 /// Examples that an evaluation takes at a time.
 const EVALUATION_ROWS: usize = 256;
 
@@ -127,6 +130,13 @@ fn amount(bytes: u128) -> String {
 /// Starts the worker threads that everything shares which is not a run of its own (reading and
 /// drawing data), as many as the system gives: whoever needs them first could only panic.
 pub(crate) fn start_helpers() -> Result<(), Failure> {
+    if let Some(room) = addresses().filter(|room| *room < LEAST_ADDRESSES) {
+        return Err(Failure::failed(format_args!(
+            "the limit on addresses (ulimit -v) leaves {}, but {} are the least to work with: raise it",
+            amount(u128::from(room)),
+            amount(u128::from(LEAST_ADDRESSES)),
+        )));
+    }
     let wanted = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let (let_go, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));

@@ -322,3 +322,23 @@ fn names_that_are_no_text_are_no_panics() {
     let learner = output(&[word("sweep"), word("c.toml"), word("--backend"), odd]);
     assert_eq!(learner.status.code(), Some(2), "{}", stderr(&learner));
 }
+
+/// Limits that whoever starts the program sets are met with a sentence.
+#[cfg(unix)]
+#[test]
+fn limits_of_the_system_are_said() {
+    let bench = Bench::new();
+    fs::write(bench.path("c.toml"), SMALL).expect("written");
+    let limited = |limit: &str| {
+        let script = format!("{limit}; exec \"$0\" sweep c.toml --out run --data-dir data");
+        let program = assert_cmd::cargo::cargo_bin!("xtask");
+        let mut command = Command::new("sh");
+        command.current_dir(bench.folder.path()).args(["-c", &script]).arg(program);
+        command.output().expect("started")
+    };
+    refused(&limited("ulimit -v 120000"), 1, &["ulimit -v", "raise it"]);
+    // A file that may not grow is an error of whoever writes it, and no end by a signal.
+    let full = limited("ulimit -f 1");
+    assert_eq!(full.status.code(), Some(1), "{}", stderr(&full));
+    assert!(stderr(&full).contains("File too large") && stderr(&full).contains("make room"));
+}
