@@ -6,7 +6,7 @@
 //! is the move of the model in one round. So a key is a hash of everything that decides what it is
 //! used for:
 //!
-//! - a run's: the [setting](setting), seed included, the learner's arithmetic, the data;
+//! - a run's: the [setting], seed included, the learner's arithmetic, the data;
 //! - a round's: the run's, the number of the round, the parameters that it starts from;
 //! - its noise's: the round's, and the secret sum itself ([`SecretSum::noise_key`]).
 //!

@@ -119,7 +119,7 @@ impl Run {
     /// clients and population of the run have no part in it.
     ///
     /// # Errors
-    /// As for [`epsilon`](Self::epsilon) and [`real`].
+    /// As for [`epsilon`](Self::epsilon) and [`real`](super::real).
     pub fn largest_probability<A: Accountant>(
         &self,
         target: Epsilon,
@@ -146,7 +146,7 @@ impl Run {
     /// 1e9.
     ///
     /// # Errors
-    /// As for [`epsilon`](Self::epsilon) and [`real`].
+    /// As for [`epsilon`](Self::epsilon) and [`real`](super::real).
     pub fn smallest_noise<A: Accountant>(
         &self,
         target: Epsilon,

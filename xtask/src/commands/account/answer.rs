@@ -15,6 +15,9 @@ const WIDTH: usize = 80;
 const LABEL: usize = 32;
 const NUMBER: usize = 12;
 
+/// Characters of a number: a star and a space find room beside it.
+const CHARACTERS: usize = NUMBER - 2;
+
 /// Where the words begin that stand beside a heading.
 const INDENT: usize = 13;
 
@@ -166,25 +169,27 @@ pub(super) fn small(delta: dp_accounting::Delta) -> String {
     if delta > 0.0 && delta < 0.01 { format!("{delta:e}") } else { format!("{delta}") }
 }
 
-/// An `ε` for a table: six decimals and no more than ten signs, so that a star and a space find room
-/// beside it. Where that leaves fewer decimals it is rounded up.
+/// An `ε` for a table: six decimals and no more than [`CHARACTERS`] characters. Where that leaves fewer decimals it is
+/// rounded up.
 fn number(epsilon: f64) -> String {
     if epsilon.is_infinite() {
         return "infinite".to_owned();
     }
-    if epsilon >= 1e6 || (epsilon > 0.0 && epsilon < 1e-4) {
-        let shown = format!("{epsilon:.3e}");
-        let below = shown.parse::<f64>().is_ok_and(|shown| shown < epsilon);
-        // Half a unit of the last digit, or more.
-        return if below { format!("{:.3e}", epsilon * 1.0005) } else { shown };
+    if epsilon >= 1e-4 || epsilon <= 0.0 {
+        let shown = format!("{epsilon:.6}");
+        if shown.len() <= CHARACTERS {
+            return shown;
+        }
+        let found = dp_accounting::Epsilon::new(epsilon).ok();
+        let fewer = [5, 4, 3].into_iter().filter_map(|decimals| Some(found?.rounded_up(decimals)));
+        if let Some(shown) = fewer.into_iter().find(|shown| shown.len() <= CHARACTERS) {
+            return shown;
+        }
     }
-    let decimals = match epsilon {
-        ..1e3 => return format!("{epsilon:.6}"),
-        1e3..1e4 => 5,
-        1e4..1e5 => 4,
-        _ => 3,
-    };
-    dp_accounting::Epsilon::new(epsilon).map_or(String::new(), |found| found.rounded_up(decimals))
+    let shown = format!("{epsilon:.3e}");
+    let below = shown.parse::<f64>().is_ok_and(|shown| shown < epsilon);
+    // Half a unit of the last digit, or more.
+    if below { format!("{:.3e}", epsilon * 1.0005) } else { shown }
 }
 
 fn order(found: RdpEpsilon) -> String {
